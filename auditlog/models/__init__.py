@@ -1,0 +1,7 @@
+"""The tables of the audit domain: the outbox beside the audited data, the read model, API keys."""
+
+from auditlog.models.access import ApiKey
+from auditlog.models.outbox import OutboxEvent, OutboxLedger
+from auditlog.models.read_model import AuditLog, ConsumerOffset
+
+__all__ = ["ApiKey", "AuditLog", "ConsumerOffset", "OutboxEvent", "OutboxLedger"]

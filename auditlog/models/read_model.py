@@ -1,0 +1,79 @@
+"""The read model: one row for each event, partitioned by month of the event id, and how far each topic was read."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+
+
+class AuditLog(models.Model):
+    """
+    One event, as compliance staff query it. Append-only: no role of the service may update or delete rows.
+
+    Range-partitioned on `event_id` (UUIDv7: its first 48 bits are the time in milliseconds), so that the primary key
+    makes an event unique over the whole table and a time window still prunes partitions.
+    """
+
+    event_id = models.UUIDField(primary_key=True)
+    occurred_at = models.DateTimeField()
+    stored_at = models.DateTimeField()
+    model = models.TextField()
+    object_pk = models.TextField(null=True)
+    object_repr = models.TextField(null=True)
+    action = models.TextField()
+    category = models.TextField()
+    # {field name: [old, new]}, worked out from before and after.
+    changes = models.JSONField(null=True)
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
+    m2m = models.JSONField(null=True)
+    data = models.JSONField(null=True)
+    masked = models.JSONField(null=True)
+    actor_id = models.TextField(null=True)
+    actor_repr = models.TextField(null=True)
+    actor = models.JSONField(null=True)
+    request_id = models.TextField(null=True)
+    session = models.TextField(null=True)
+    transaction_id = models.TextField(null=True)
+    remote_addr = models.GenericIPAddressField(null=True)
+    reason = models.TextField(null=True)
+    context = models.JSONField(null=True)
+    schema_version = models.TextField(null=True)
+    topic = models.TextField()
+    partition = models.IntegerField()
+    offset = models.BigIntegerField()
+    sequence = models.TextField()
+
+    objects: ClassVar[models.Manager[AuditLog]]
+
+    class Meta:
+        verbose_name = "audit event"
+        verbose_name_plural = "audit log"
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.occurred_at:%F %T} {self.action} {self.model} {self.object_pk or ''}".rstrip()
+
+
+class ConsumerOffset(models.Model):
+    """
+    The next offset that a consumer group will store of one topic partition; moved in the transaction of the rows.
+
+    A writer moves it only from the value that it expects, so that a consumer which lost its partition changes nothing.
+    """
+
+    pk = models.CompositePrimaryKey("group", "topic", "partition")
+    group = models.TextField()
+    topic = models.TextField()
+    partition = models.IntegerField()
+    next_offset = models.BigIntegerField()
+    updated_at = models.DateTimeField()
+
+    objects: ClassVar[models.Manager[ConsumerOffset]]
+
+    class Meta:
+        verbose_name = "consumer offset"
+
+    def __str__(self) -> str:
+        return f"{self.group} {self.topic}[{self.partition}] at {self.next_offset}"

@@ -1,0 +1,165 @@
+"""Which models are audited, and how: the registration that applications write in their `ready()` or as a decorator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import models
+
+from auditlog.errors import RegistrationError
+from auditlog.vocabulary import BulkPolicy
+
+M = TypeVar("M", bound=type[models.Model])
+
+# Never captured, whatever is asked: our own tables, sessions, tokens, migration records.
+NEVER_CAPTURED_APPS = frozenset({"auditlog", "publishers", "consumers", "sessions", "authtoken", "migrations"})
+MASKED_BY_DEFAULT = frozenset({"password"})
+MASK_METHODS = frozenset({"full", "hash"})
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """How one model is audited. Field names, not columns; plans resolve them against the model of each write."""
+
+    label: str
+    include_fields: frozenset[str] = frozenset()
+    exclude_fields: frozenset[str] = frozenset()
+    mapping_fields: Mapping[str, str] = field(default_factory=dict)
+    # Field name -> "full" or "hash".
+    masks: Mapping[str, str] = field(default_factory=dict)
+    m2m_fields: frozenset[str] = frozenset()
+    m2m_labels: bool = False
+    bulk: BulkPolicy = BulkPolicy.CAPTURE
+    topic: str | None = None
+    object_repr: Callable[[Any], str] | None = str
+
+    def tracks(self, name: str) -> bool:
+        """Tell whether the field of this name is part of the images."""
+        return (not self.include_fields or name in self.include_fields) and name not in self.exclude_fields
+
+
+class AuditlogRegistry:
+    """The registered models, by label: historical models of migrations are found by the same label."""
+
+    def __init__(self) -> None:
+        self._registrations: dict[str, Registration] = {}
+        self._models: dict[str, type[models.Model]] = {}
+        self._on_change: list[Callable[[], None]] = []
+
+    def register(  # noqa: PLR0913 - django-auditlog's keywords and ours
+        self,
+        model: M | None = None,
+        include_fields: Iterable[str] | None = None,
+        exclude_fields: Iterable[str] | None = None,
+        mapping_fields: Mapping[str, str] | None = None,
+        mask_fields: Collection[str] | Mapping[str, str] | None = None,
+        mask_callable: str | None = None,
+        m2m_fields: Collection[str] | None = None,
+        serialize_data: bool = False,  # noqa: ARG002 - images are always stored
+        serialize_kwargs: dict[str, Any] | None = None,  # noqa: ARG002
+        serialize_auditlog_fields_only: bool = False,  # noqa: ARG002
+        *,
+        bulk: str = BulkPolicy.CAPTURE,
+        topic: str | None = None,
+        object_repr: Callable[[Any], str] | None = str,
+        m2m_labels: bool = False,
+    ) -> Any:
+        """
+        Audit `model`; without a model, return a class decorator.
+
+        `mask_fields` is a list (the value becomes "***") or `{field: "hash"}` (a keyed hash: equal values look equal).
+        `m2m_fields` names many-to-many fields declared on this model; none by default. The `serialize_*` keywords of
+        django-auditlog are accepted and have no effect: images are always stored.
+
+        :raises RegistrationError: for a model that is never captured, and for unknown masks or policies.
+        """
+
+        def decorate(cls: M) -> M:
+            self._add(
+                cls,
+                Registration(
+                    label=cls._meta.concrete_model._meta.label_lower if cls._meta.concrete_model else "",
+                    include_fields=frozenset(include_fields or ()),
+                    exclude_fields=frozenset(exclude_fields or ()) | _global_names("AUDITLOG_EXCLUDE_TRACKING_FIELDS"),
+                    mapping_fields=dict(mapping_fields or {}),
+                    masks=_masks(mask_fields),
+                    m2m_fields=frozenset(m2m_fields or ()),
+                    m2m_labels=m2m_labels,
+                    bulk=_bulk_policy(bulk),
+                    topic=topic,
+                    object_repr=object_repr,
+                ),
+            )
+            return cls
+
+        return decorate if model is None else decorate(model)
+
+    def unregister(self, model: type[models.Model]) -> None:
+        """Stop auditing `model`; does nothing where it is not registered."""
+        label = _label(model)
+        self._registrations.pop(label, None)
+        self._models.pop(label, None)
+        self._changed()
+
+    def contains(self, model: type[models.Model]) -> bool:
+        """Tell whether `model`, or the concrete model of this proxy, is registered."""
+        return _label(model) in self._registrations
+
+    def get_models(self) -> list[type[models.Model]]:
+        """Return the registered models in the order of their labels."""
+        return [self._models[label] for label in sorted(self._models)]
+
+    def find(self, label: str) -> Registration | None:
+        """Return the registration of a lower-case model label."""
+        return self._registrations.get(label)
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever a model is registered or unregistered: plans and receivers follow."""
+        self._on_change.append(listener)
+
+    def _add(self, model: type[models.Model], registration: Registration) -> None:
+        if model._meta.abstract or model._meta.swapped:
+            raise RegistrationError(f"{model._meta.label} is abstract or swapped out: register the concrete model.")
+        if model._meta.app_label in NEVER_CAPTURED_APPS:
+            raise RegistrationError(f"{model._meta.label} is never captured: it belongs to {model._meta.app_label}.")
+        concrete = model._meta.concrete_model
+        if concrete is None:
+            raise RegistrationError(f"{model._meta.label} has no concrete model.")
+        self._registrations[registration.label] = registration
+        self._models[registration.label] = concrete
+        self._changed()
+
+    def _changed(self) -> None:
+        for listener in self._on_change:
+            listener()
+
+
+def _label(model: type[models.Model]) -> str:
+    concrete = model._meta.concrete_model or model
+    return concrete._meta.label_lower
+
+
+def _global_names(setting: str) -> frozenset[str]:
+    return frozenset(getattr(settings, setting, ()) or ())
+
+
+def _masks(mask_fields: Collection[str] | Mapping[str, str] | None) -> dict[str, str]:
+    names = set(MASKED_BY_DEFAULT | _global_names("AUDITLOG_MASK_TRACKING_FIELDS"))
+    asked = dict(mask_fields) if isinstance(mask_fields, Mapping) else dict.fromkeys(mask_fields or (), "full")
+    unknown = set(asked.values()) - MASK_METHODS
+    if unknown:
+        raise RegistrationError(f"Unknown masks {sorted(unknown)}: use 'full' or 'hash'.")
+    return dict.fromkeys(names, "full") | asked
+
+
+def _bulk_policy(name: str) -> BulkPolicy:
+    try:
+        return BulkPolicy(name)
+    except ValueError:
+        raise RegistrationError(f"Unknown bulk policy {name!r}: use capture, warn or raise.") from None
+
+
+auditlog = AuditlogRegistry()

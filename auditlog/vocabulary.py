@@ -1,0 +1,55 @@
+"""Closed vocabularies that events, operators and dashboards share. Changing a member is an interface change."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Operation(StrEnum):
+    """`op` of an event, as Debezium names it."""
+
+    CREATE = "c"
+    UPDATE = "u"
+    DELETE = "d"
+    READ = "r"  # a row of a snapshot
+    MESSAGE = "m"  # no row change: membership, domain event, access
+
+
+class Action(StrEnum):
+    """`audit.action` of the events that this package makes; domain events bring names of their own."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    M2M_ADD = "m2m.add"
+    M2M_REMOVE = "m2m.remove"
+    M2M_UPDATE = "m2m.update"
+    SNAPSHOT = "snapshot"
+    ACCESS = "access"
+
+
+class Category(StrEnum):
+    """`audit.category`: which question of a compliance office an event answers."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+    SECURITY = "security"
+
+
+class ActorType(StrEnum):
+    """`audit.actor.type`."""
+
+    USER = "user"
+    API_KEY = "api_key"
+    COMMAND = "command"
+    SYSTEM = "system"
+    ANONYMOUS = "anonymous"
+
+
+class BulkPolicy(StrEnum):
+    """What a set-based write (`update`, `bulk_*`) of a registered model does."""
+
+    CAPTURE = "capture"  # captured like any other
+    WARN = "warn"  # captured and logged
+    RAISE = "raise"  # UncapturedWrite before the SQL runs

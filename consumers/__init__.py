@@ -1,0 +1,1 @@
+"""The consumer: builds the AuditLog read model from the Kafka topics."""

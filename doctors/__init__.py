@@ -1,0 +1,1 @@
+"""The audited domain: a hospital network's doctors, departments, specialties and appointments."""

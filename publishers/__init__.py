@@ -1,0 +1,1 @@
+"""The relay: takes committed events out of the outbox and publishes them to Kafka."""

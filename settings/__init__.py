@@ -1,0 +1,1 @@
+"""Configuration of the service: the only place that reads the environment."""

@@ -1,0 +1,15 @@
+"""What is captured, under which names it is published, how far ahead partitions exist."""
+
+from __future__ import annotations
+
+from settings.env import env
+
+# First part of every topic name: `<prefix>.<app_label>.<model>`.
+AUDITLOG_TOPIC_PREFIX = env.text("KAFKA_TOPIC_PREFIX", default="audit")
+AUDITLOG_CID_HEADER = env.text("AUDITLOG_CID_HEADER", default="X-Request-ID")
+# Number of reverse proxies in front of the service whose X-Forwarded-For entries are trusted; 0: the peer's address.
+AUDITLOG_TRUSTED_PROXIES = env.integer("AUDITLOG_TRUSTED_PROXIES", default=0, maximum=16)
+# Months for which AuditLog partitions are made ahead; also the horizon outside which an event is a dead letter.
+AUDITLOG_PARTITION_MONTHS_AHEAD = env.integer("AUDITLOG_PARTITION_MONTHS_AHEAD", default=3, minimum=1, maximum=24)
+# The list of events covers this many days where the caller names no window.
+AUDITLOG_DEFAULT_WINDOW_DAYS = env.integer("AUDITLOG_DEFAULT_WINDOW_DAYS", default=30, minimum=1, maximum=3_650)

@@ -1,0 +1,123 @@
+"""
+Reads environment variables, each also as `NAME_FILE`, and names everything that is wrong at once.
+
+A settings module reads a name with one of the typed methods; a missing or malformed value is noted and a placeholder
+returned, so that `check()` at the end of the module can list every problem in one error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+T = TypeVar("T")
+
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS = frozenset({"0", "false", "no", "off", ""})
+
+
+class Environment:
+    """A view of the process environment that remembers what was missing or malformed."""
+
+    def __init__(self) -> None:
+        self._source = environ.FileAwareEnv()
+        self.problems: dict[str, str] = {}
+        self.production = False
+
+    def text(self, name: str, *, default: str = "", required: bool = False) -> str:
+        """Return the value of `name`; `required` names have no default in production."""
+        try:
+            raw = self._source.str(name, default=None)
+        except (OSError, UnicodeDecodeError) as exc:
+            self.problems[name] = f"{name}_FILE cannot be read: {exc}"
+            return default
+        value = "" if raw is None else str(raw).strip()
+        if value:
+            return value
+        if required and self.production:
+            self.problems[name] = "is not set"
+        return default
+
+    def integer(self, name: str, *, default: int, minimum: int = 0, maximum: int = 2**31 - 1) -> int:
+        """Return a whole number between `minimum` and `maximum`, both included."""
+
+        def parse(raw: str) -> int:
+            value = int(raw)
+            if not minimum <= value <= maximum:
+                raise ValueError
+            return value
+
+        return self._parsed(name, default, parse, f"must be a whole number from {minimum} to {maximum}")
+
+    def boolean(self, name: str, *, default: bool) -> bool:
+        """Return a truth value: 1, true, yes, on or 0, false, no, off."""
+
+        def parse(raw: str) -> bool:
+            word = raw.lower()
+            if word in TRUE_WORDS:
+                return True
+            if word in FALSE_WORDS:
+                return False
+            raise ValueError
+
+        return self._parsed(name, default, parse, "must be true or false")
+
+    def words(self, name: str, *, default: tuple[str, ...] = (), required: bool = False) -> list[str]:
+        """Return a comma-separated list without empty entries."""
+        raw = self.text(name, default=",".join(default), required=required)
+        return [word.strip() for word in raw.split(",") if word.strip()]
+
+    def choice(self, name: str, *, options: tuple[str, ...], default: str) -> str:
+        """Return one of `options`, compared without regard to case."""
+
+        def parse(raw: str) -> str:
+            found = {option.lower(): option for option in options}
+            return found[raw.lower()]
+
+        return self._parsed(name, default, parse, f"must be one of {', '.join(options)}")
+
+    def database(self, name: str, *, default: str, required: bool = False) -> dict[str, Any] | None:
+        """Return Django's settings for a `postgres://` address, or None where the name is unset and has no default."""
+        raw = self.text(name, default=default, required=required)
+        if not raw:
+            return None
+        try:
+            parts = urlsplit(raw)
+            port = parts.port
+        except ValueError:
+            parts, port = urlsplit(""), None
+        if parts.scheme not in {"postgres", "postgresql"} or not parts.path.strip("/"):
+            # Never the value itself: it holds a password.
+            self.problems[name] = "must look like postgres://user:password@host:port/name"
+            return None
+        config: dict[str, Any] = dict(environ.Env.db_url_config(raw))
+        config["ENGINE"] = "django.db.backends.postgresql"
+        config["PORT"] = str(port or "")
+        return config
+
+    def check(self) -> None:
+        """
+        Refuse to go on when anything was wrong.
+
+        :raises ImproperlyConfigured: naming every missing or malformed variable.
+        """
+        if self.problems:
+            lines = [f"  {name}: {problem}" for name, problem in sorted(self.problems.items())]
+            raise ImproperlyConfigured("Environment variables are missing or wrong:\n" + "\n".join(lines))
+
+    def _parsed(self, name: str, default: T, parse: Callable[[str], T], expectation: str) -> T:
+        raw = self.text(name)
+        if not raw:
+            return default
+        try:
+            return parse(raw)
+        except (ValueError, KeyError):
+            self.problems[name] = f"{expectation}, not {raw[:40]!r}"
+            return default
+
+
+env = Environment()

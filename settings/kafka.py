@@ -1,0 +1,45 @@
+"""Kafka: how to reach the brokers, what the topics look like, how the relay and the consumer behave."""
+
+from __future__ import annotations
+
+from settings.env import env
+
+LOCAL_BOOTSTRAP_SERVERS = "127.0.0.1:9092"
+SECURITY_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+# librdkafka property -> environment variable; only what is set is passed on.
+OPTIONAL_PROPERTIES = {
+    "sasl.mechanism": "KAFKA_SASL_MECHANISM",
+    "sasl.username": "KAFKA_SASL_USERNAME",
+    "sasl.password": "KAFKA_SASL_PASSWORD",
+    "ssl.ca.location": "KAFKA_SSL_CA_LOCATION",
+    "ssl.certificate.location": "KAFKA_SSL_CERTIFICATE_LOCATION",
+    "ssl.key.location": "KAFKA_SSL_KEY_LOCATION",
+    "ssl.key.password": "KAFKA_SSL_KEY_PASSWORD",
+}
+
+
+def connection() -> dict[str, str]:
+    """Return the librdkafka properties every client of ours starts from."""
+    properties = {
+        "bootstrap.servers": env.text(
+            "KAFKA_BOOTSTRAP_SERVERS", default="" if env.production else LOCAL_BOOTSTRAP_SERVERS, required=True
+        ),
+        "security.protocol": env.choice("KAFKA_SECURITY_PROTOCOL", options=SECURITY_PROTOCOLS, default="PLAINTEXT"),
+    }
+    optional = {name: env.text(variable) for name, variable in OPTIONAL_PROPERTIES.items()}
+    return properties | {name: value for name, value in optional.items() if value}
+
+
+KAFKA_CONNECTION = connection()
+KAFKA_TOPIC_PARTITIONS = env.integer("KAFKA_TOPIC_PARTITIONS", default=6, minimum=1, maximum=10_000)
+KAFKA_TOPIC_REPLICATION_FACTOR = env.integer("KAFKA_TOPIC_REPLICATION_FACTOR", default=1, minimum=1, maximum=32)
+KAFKA_CONSUMER_GROUP = env.text("KAFKA_CONSUMER_GROUP", default="auditlog")
+
+RELAY_BATCH_ROWS = env.integer("RELAY_BATCH_ROWS", default=4_000, minimum=1, maximum=100_000)
+RELAY_LEASE_SECONDS = env.integer("RELAY_LEASE_SECONDS", default=12, minimum=2, maximum=600)
+RELAY_POLL_MAX_MILLISECONDS = env.integer("RELAY_POLL_MAX_MILLISECONDS", default=250, minimum=5, maximum=60_000)
+RELAY_DRAIN_SECONDS = env.integer("RELAY_DRAIN_SECONDS", default=20, minimum=1, maximum=600)
+OUTBOX_LEDGER_DAYS = env.integer("OUTBOX_LEDGER_DAYS", default=35, minimum=1, maximum=3_650)
+
+CONSUMER_BATCH_ROWS = env.integer("CONSUMER_BATCH_ROWS", default=2_000, minimum=1, maximum=100_000)
+CONSUMER_BATCH_MILLISECONDS = env.integer("CONSUMER_BATCH_MILLISECONDS", default=20, minimum=1, maximum=60_000)
