@@ -1,8 +1,12 @@
-"""The Django application: connects what was registered when all models are loaded."""
+"""The Django application: connects capture to what is registered once all models are loaded."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.db import connections
+from django.db.models.signals import post_migrate
 
 
 class AuditlogConfig(AppConfig):
@@ -11,3 +15,14 @@ class AuditlogConfig(AppConfig):
     name = "auditlog"
     default_auto_field = "django.db.models.BigAutoField"
     verbose_name = "Audit log"
+
+    def ready(self) -> None:
+        """Install the compilers and the receivers."""
+        post_migrate.connect(_grant_rights, sender=self, dispatch_uid="auditlog.grant_rights")
+
+
+def _grant_rights(*, using: str, **_kwargs: Any) -> None:
+    from auditlog.roles import grant
+
+    if connections[using].vendor == "postgresql":
+        grant(connections[using])
