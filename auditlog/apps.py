@@ -18,6 +18,12 @@ class AuditlogConfig(AppConfig):
 
     def ready(self) -> None:
         """Install the compilers and the receivers."""
+        from auditlog.capture import compilers, receivers
+        from auditlog.registry import auditlog
+
+        compilers.install()
+        receivers.connect_all()
+        auditlog.on_change(receivers.follow_registration)
         post_migrate.connect(_grant_rights, sender=self, dispatch_uid="auditlog.grant_rights")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from django.conf import settings
 from django.db import models
@@ -18,6 +18,13 @@ M = TypeVar("M", bound=type[models.Model])
 NEVER_CAPTURED_APPS = frozenset({"auditlog", "publishers", "consumers", "sessions", "authtoken", "migrations"})
 MASKED_BY_DEFAULT = frozenset({"password"})
 MASK_METHODS = frozenset({"full", "hash"})
+
+
+class OnChange(Protocol):
+    """What wants to know of registrations."""
+
+    def __call__(self, model: type[models.Model], *, registered: bool) -> None:
+        """Follow a registration that was made or taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ class AuditlogRegistry:
     def __init__(self) -> None:
         self._registrations: dict[str, Registration] = {}
         self._models: dict[str, type[models.Model]] = {}
-        self._on_change: list[Callable[[], None]] = []
+        self._on_change: list[OnChange] = []
 
     def register(  # noqa: PLR0913 - django-auditlog's keywords and ours
         self,
@@ -100,9 +107,8 @@ class AuditlogRegistry:
     def unregister(self, model: type[models.Model]) -> None:
         """Stop auditing `model`; does nothing where it is not registered."""
         label = _label(model)
-        self._registrations.pop(label, None)
-        self._models.pop(label, None)
-        self._changed()
+        if self._registrations.pop(label, None) is not None:
+            self._changed(self._models.pop(label), registered=False)
 
     def contains(self, model: type[models.Model]) -> bool:
         """Tell whether `model`, or the concrete model of this proxy, is registered."""
@@ -116,8 +122,8 @@ class AuditlogRegistry:
         """Return the registration of a lower-case model label."""
         return self._registrations.get(label)
 
-    def on_change(self, listener: Callable[[], None]) -> None:
-        """Call `listener` whenever a model is registered or unregistered: plans and receivers follow."""
+    def on_change(self, listener: OnChange) -> None:
+        """Call `listener(model, registered=…)` whenever a model comes or goes: plans and receivers follow."""
         self._on_change.append(listener)
 
     def _add(self, model: type[models.Model], registration: Registration) -> None:
@@ -130,11 +136,11 @@ class AuditlogRegistry:
             raise RegistrationError(f"{model._meta.label} has no concrete model.")
         self._registrations[registration.label] = registration
         self._models[registration.label] = concrete
-        self._changed()
+        self._changed(concrete, registered=True)
 
-    def _changed(self) -> None:
+    def _changed(self, model: type[models.Model], *, registered: bool) -> None:
         for listener in self._on_change:
-            listener()
+            listener(model, registered=registered)
 
 
 def _label(model: type[models.Model]) -> str:

@@ -1,0 +1,336 @@
+"""
+Plans: for a model class, the SQL expressions that turn a row of its table into an event.
+
+A plan belongs to the model class of the query: historical models in migrations write before a column exists.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import weakref
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg import sql
+
+from auditlog import __version__, topics
+from auditlog.registry import Registration, auditlog
+from auditlog.text import encode
+
+MASK = "***"
+# Stands for the schema of our functions until a connection is known; no identifier or literal can hold NUL.
+SCHEMA = "\x00"
+# Numbers that a JSON parser would round travel as text; bytes as base64 in one line.
+TEXT_TYPES = ("numeric", "decimal")
+BYTES_TYPE = "bytea"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A tracked column, and how its value stands in an image."""
+
+    name: str
+    field_name: str
+    db_type: str
+    mask: str | None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the row itself gives the right value."""
+        return self.mask is None and self._cast() is None
+
+    def expression(self, row: str) -> str:
+        """Return the SQL of the value out of `row`, a qualified row reference."""
+        value = f"{row}.{quote(self.name)}"
+        if self.mask == "full":
+            return f"CASE WHEN {value} IS NOT NULL THEN '{MASK}' END AS {quote(self.name)}"
+        if self.mask == "hash":
+            return f"{SCHEMA}auditlog_hash({value}::text) AS {quote(self.name)}"
+        cast = self._cast()
+        return f"{cast.format(value)} AS {quote(self.name)}" if cast else value
+
+    def _cast(self) -> str | None:
+        if self.db_type.startswith(TEXT_TYPES):
+            return "{}::text[]" if self.db_type.endswith("]") else "{}::text"
+        if self.db_type == BYTES_TYPE:
+            return "translate(encode({}, 'base64'), E'\\n', '')"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class RowPlan:
+    """How the rows of one registered model become events."""
+
+    label: str
+    registration: Registration
+    columns: tuple[Column, ...]
+    key_columns: tuple[str, ...]
+    whole_row: bool
+    constants: str
+    # Rendering takes as long as a short statement: once for each form.
+    rendered: dict[tuple[str | None, ...], str] = field(default_factory=dict, compare=False)
+
+    def emit(self, *, schema: str, op: str, old: str | None, new: str | None) -> str:
+        """
+        Return the call of `auditlog_emit`, with three parameters: frame, reprs, traceparent.
+
+        `schema` is the quoted schema of the functions; `old` and `new` are qualified row references, None where there
+        is no such row.
+        """
+        form = (schema, op, old, new)
+        if form not in self.rendered:
+            self.rendered[form] = self._render(op, old, new).replace(SCHEMA, f"{schema}.")
+        return self.rendered[form]
+
+    def _render(self, op: str, old: str | None, new: str | None) -> str:
+        masked = self._masked_changed(old, new) if old and new else "NULL"
+        return (
+            f"{SCHEMA}auditlog_emit('{op}', {self.constants}, {new or old}.tableoid, "
+            f"{self._key(old)}, {self._key(new)}, {self._image(old)}, {self._image(new)}, {masked}, %s, %s, %s)"
+        )
+
+    def _key(self, row: str | None) -> str:
+        return "NULL" if row is None else key_expression(row, self.key_columns)
+
+    def _image(self, row: str | None) -> str:
+        return "NULL::record" if row is None else image_expression(row, self.columns, whole_row=self.whole_row)
+
+    def _masked_changed(self, old: str, new: str) -> str:
+        cases = [
+            f"CASE WHEN {_comparable(old, column)} IS DISTINCT FROM {_comparable(new, column)} "
+            f"THEN {literal(column.name)} END"
+            for column in self.columns
+            if column.mask
+        ]
+        return f"ARRAY[{', '.join(cases)}]" if cases else "NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPlan:
+    """How the rows of a through table become membership events of the object that declares the field."""
+
+    through_label: str
+    owner_label: str
+    registration: Registration
+    owner_column: str
+    target_column: str
+    # The primary keys of the two ends, looked up where the links hold another field of theirs.
+    owner_lookup: str
+    target_lookup: str
+    fields: tuple[Column, ...]
+    # SQL literals: topic, source, audit, type, schema version.
+    constants: str
+    field_name: str
+    target_model: str
+
+    def emit(self, *, schema: str, action: str) -> str:
+        """
+        Return the call of `auditlog_emit_links` over the rows of `auditlog_links`, grouped by owner.
+
+        It has four parameters: labels, frame, reprs, traceparent.
+        """
+        through = "NULL"
+        if self.fields:
+            through = (
+                "'{' || string_agg(to_json(auditlog_target)::text || ':' || "
+                f"{schema}.auditlog_image(auditlog_through), ',') || '}}'"
+            )
+        return (
+            f"{schema}.auditlog_emit_links('{action}', {self.constants}, min(auditlog_table::text)::oid, "
+            f"auditlog_owner, {literal(self.field_name)}, {literal(self.target_model)}, "
+            f"array_agg(auditlog_target ORDER BY length(auditlog_target), auditlog_target), {through}, %s, %s, %s, %s)"
+        )
+
+    def returning(self, row: str, *, schema: str) -> str:
+        """Return the columns that the statement on the through table hands on: owner, target, table, own fields."""
+        columns = [
+            self.owner_lookup.replace("{}", f"{row}.{quote(self.owner_column)}"),
+            self.target_lookup.replace("{}", f"{row}.{quote(self.target_column)}"),
+            f"{row}.tableoid",
+        ]
+        if self.fields:
+            columns.append(image_expression(row, self.fields, whole_row=False))
+        return ", ".join(columns).replace(SCHEMA, f"{schema}.")
+
+    def returned_names(self) -> list[str]:
+        """Return the names of those columns."""
+        names = ["auditlog_owner", "auditlog_target", "auditlog_table"]
+        return [*names, "auditlog_through"] if self.fields else names
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a write of a table leads to: an event of the row, membership events, or both."""
+
+    row: RowPlan | None
+    links: LinkPlan | None
+
+
+_plans: weakref.WeakKeyDictionary[type[models.Model], Plan | None] = weakref.WeakKeyDictionary()
+_through: dict[str, tuple[str, str]] | None = None
+
+
+def plan_for(model: type[models.Model], connection: BaseDatabaseWrapper) -> Plan | None:
+    """Return the plan of a model class; None where nothing of it is captured."""
+    try:
+        return _plans[model]
+    except KeyError:
+        plan = _plans[model] = _make(model, connection)
+        return plan
+
+
+def forget_plans(*_args: Any, **_kwargs: Any) -> None:
+    """Make plans anew: a registration changed, or a setting that they depend on."""
+    global _through  # noqa: PLW0603 - a cache of this module
+    _plans.clear()
+    _through = None
+
+
+def quote(name: str) -> str:
+    """Return a quoted identifier."""
+    return sql.Identifier(name).as_string(None).replace("%", "%%")
+
+
+def literal(text: str) -> str:
+    """Return an SQL string literal that is safe inside a statement with parameters."""
+    return sql.Literal(text).as_string(None).replace("%", "%%")
+
+
+def key_expression(row: str, columns: tuple[str, ...]) -> str:
+    """Return the SQL of an object's key as text: the value, or a JSON array without spaces for a composite key."""
+    if len(columns) == 1:
+        return f"{row}.{quote(columns[0])}::text"
+    parts = " || ',' || ".join(f"to_json({row}.{quote(column)})::text" for column in columns)
+    return f"('[' || {parts} || ']')"
+
+
+def image_expression(row: str, columns: tuple[Column, ...], *, whole_row: bool) -> str:
+    """Return the SQL of an image: the row itself where that is right, else a row of the tracked columns."""
+    if whole_row:
+        return f"{row}.*"
+    return f"(SELECT auditlog_r FROM (SELECT {', '.join(c.expression(row) for c in columns)}) auditlog_r)"
+
+
+def schema_version(label: str, columns: tuple[Column, ...]) -> str:
+    """Return the label and a digest of the columns, their types, fields and masks."""
+    shape = json.dumps([[c.name, c.db_type, c.field_name, c.mask] for c in columns])
+    return f"{label}:{hashlib.sha256(shape.encode()).hexdigest()[:6]}"
+
+
+def event_constants(*, topic: str, label: str, table: str, audit: dict[str, Any], version: str) -> tuple[str, ...]:
+    """Return what is constant in the events of a model: topic, `source` and `audit` members, type prefix, version."""
+    source = {"version": __version__, "connector": "auditlog", "name": topics.prefix(), "table": table}
+    members = {"category": "write", "model": label, **audit, "schema_version": version}
+    return topic, encode(source)[1:-1], encode(members)[1:-1], f"auditlog.{label}.", version
+
+
+def _make(model: type[models.Model], connection: BaseDatabaseWrapper) -> Plan | None:
+    row, links = _row_plan(model, connection), _link_plan(model, connection)
+    return Plan(row, links) if row or links else None
+
+
+def _row_plan(model: type[models.Model], connection: BaseDatabaseWrapper) -> RowPlan | None:
+    concrete = model._meta.concrete_model or model
+    label = concrete._meta.label_lower
+    registration = auditlog.find(label)
+    if registration is None:
+        return None
+    fields = [f for f in concrete._meta.local_concrete_fields if f.column]
+    columns = tuple(_column(f, registration, connection) for f in fields if registration.tracks(f.name))
+    audit = {
+        "masked": [c.name for c in columns if c.mask],
+        "fields": {c.name: c.field_name for c in columns if c.name != c.field_name},
+    }
+    constants = event_constants(
+        topic=topics.row_topic(label),
+        label=label,
+        table=concrete._meta.db_table,
+        audit=audit,
+        version=schema_version(label, columns),
+    )
+    return RowPlan(
+        label=label,
+        registration=registration,
+        columns=columns,
+        key_columns=tuple(f.column for f in concrete._meta.pk_fields),
+        whole_row=len(columns) == len(fields) and all(c.is_plain for c in columns),
+        constants=", ".join(map(literal, constants)),
+    )
+
+
+def _column(field: Any, registration: Registration, connection: BaseDatabaseWrapper) -> Column:
+    db_type = (field.db_type(connection) or "").lower()
+    return Column(field.column, field.name, db_type, registration.masks.get(field.name))
+
+
+def _link_plan(model: type[models.Model], connection: BaseDatabaseWrapper) -> LinkPlan | None:
+    found = _through_fields().get(model._meta.label_lower)
+    if found is None:
+        return None
+    owner_label, field_name = found
+    registration = auditlog.find(owner_label)
+    owner = next(m for m in auditlog.get_models() if m._meta.label_lower == owner_label)
+    declared: Any = owner._meta.get_field(field_name)
+    names = (declared.m2m_field_name(), declared.m2m_reverse_field_name())
+    known = {f.name: f for f in model._meta.local_concrete_fields}
+    if registration is None or not set(names) <= set(known):
+        return None  # a historical state in which the through table looked different
+    owner_field, target_field = (known[name] for name in names)
+    extra = tuple(
+        _column(f, registration, connection) for f in known.values() if f.name not in names and not f.primary_key
+    )
+    target_label = declared.remote_field.model._meta.label_lower
+    constants = event_constants(
+        topic=topics.events_topic(owner_label),
+        label=owner_label,
+        table=model._meta.db_table,
+        audit={"masked": []},
+        version=schema_version(f"{owner_label}.{field_name}", extra),
+    )
+    return LinkPlan(
+        through_label=model._meta.label_lower,
+        owner_label=owner_label,
+        registration=registration,
+        owner_column=owner_field.column,
+        target_column=target_field.column,
+        owner_lookup=_key_lookup(owner_field),
+        target_lookup=_key_lookup(target_field),
+        fields=extra,
+        constants=", ".join(map(literal, constants)),
+        field_name=field_name,
+        target_model=target_label,
+    )
+
+
+def _key_lookup(foreign_key: Any) -> str:
+    target = foreign_key.target_field
+    if target.primary_key:
+        return "{}::text"
+    meta = target.model._meta
+    table, key, column = quote(meta.db_table), quote(meta.pk.column), quote(target.column)
+    return f"(SELECT auditlog_t.{key}::text FROM {table} auditlog_t WHERE auditlog_t.{column} = {{}})"
+
+
+def _through_fields() -> dict[str, tuple[str, str]]:
+    """Return the through tables of tracked many-to-many fields: label -> (label of the owner, name of the field)."""
+    global _through  # noqa: PLW0603 - a cache of this module
+    if _through is None:
+        _through = {
+            field.remote_field.through._meta.label_lower: (model._meta.label_lower, field.name)
+            for model in auditlog.get_models()
+            for field in model._meta.local_many_to_many
+            if field.name in (auditlog.find(model._meta.label_lower) or Registration("")).m2m_fields
+        }
+    return _through
+
+
+def _comparable(row: str, column: Column) -> str:
+    value = f"{row}.{quote(column.name)}"
+    # json, xml and the like have no equality operator.
+    return f"{value}::text" if column.db_type in {"json", "xml", "point", "polygon"} else value
+
+
+auditlog.on_change(forget_plans)

@@ -1,0 +1,164 @@
+"""
+Receivers: they frame every write of a registered model, and check that it really was captured.
+
+Connected once for each concrete model and its proxies, always with a sender: a receiver without one takes Django's
+fast paths away from the whole project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.db import connections, models
+from django.db.models.signals import ModelSignal, m2m_changed, post_delete, post_save, pre_delete, pre_save
+
+from auditlog import metrics
+from auditlog.capture.plans import plan_for
+from auditlog.capture.reprs import text_of
+from auditlog.capture.state import capability, report_uncaptured
+from auditlog.context import current
+from auditlog.errors import UncapturedWrite
+from auditlog.frames import Frame, close_labels, current_frames, open_labels
+from auditlog.registry import Registration, auditlog
+from auditlog.vocabulary import BulkPolicy
+
+
+def connect_all() -> None:
+    """Connect the receivers of every registered model; safe to repeat."""
+    for model in auditlog.get_models():
+        connect(model)
+
+
+def connect(model: type[models.Model]) -> None:
+    """Connect the receivers of one registered model, once however often it is asked for."""
+    for signal, receiver, sender in (*_signals(model), *_label_signals(model)):
+        signal.connect(receiver, sender=sender, dispatch_uid=_uid(receiver, sender))
+
+
+def disconnect(model: type[models.Model]) -> None:
+    """Disconnect the receivers of a model that is no longer registered: its fast paths come back."""
+    for signal, receiver, sender in _signals(model):
+        signal.disconnect(sender=sender, dispatch_uid=_uid(receiver, sender))
+    for field in model._meta.local_many_to_many:
+        through = field.remote_field.through
+        m2m_changed.disconnect(sender=through, dispatch_uid=_uid(frame_links, through))
+
+
+def follow_registration(model: type[models.Model], *, registered: bool) -> None:
+    """Connect or disconnect a model that was registered or unregistered after the applications were ready."""
+    if registered:
+        connect(model)
+    else:
+        disconnect(model)
+
+
+def frame_save(sender: type[models.Model], instance: models.Model, raw: bool = False, **_kwargs: Any) -> None:
+    """pre_save: put together the frame of this instance."""
+    wanted = not (raw and getattr(settings, "AUDITLOG_DISABLE_ON_RAW_SAVE", False))
+    _open(instance, labels_of(sender), wanted=wanted)
+
+
+def check_save(
+    sender: type[models.Model], instance: models.Model, using: str, created: bool = False, **_kwargs: Any
+) -> None:
+    """post_save: close the frame and check that the write was captured."""
+    has_columns = any(not field.primary_key for field in sender._meta.local_concrete_fields)
+    _close(instance, sender, using=using, expected=created or has_columns)
+
+
+def frame_delete(sender: type[models.Model], instance: models.Model, **_kwargs: Any) -> None:
+    """pre_delete: put together the frame of this instance."""
+    _open(instance, labels_of(sender), wanted=True)
+
+
+def check_delete(sender: type[models.Model], instance: models.Model, using: str, **_kwargs: Any) -> None:
+    """post_delete: close the frame and check that the row's removal was captured."""
+    _close(instance, sender, using=using, expected=True)
+
+
+def frame_links(
+    sender: type[models.Model],
+    instance: models.Model,
+    action: str,
+    reverse: bool,
+    model: type[models.Model],
+    pk_set: set[Any] | None,
+    using: str,
+    **_kwargs: Any,
+) -> None:
+    """m2m_changed: hold the texts of the targets while their links are written (`m2m_labels=True` only)."""
+    through = sender._meta.label_lower
+    if action.startswith("post_"):
+        close_labels(through)
+    elif reverse:
+        open_labels(through, {str(instance.pk): text_of(instance) or ""})
+    else:
+        targets = model._base_manager.using(using)  # type: ignore[attr-defined]
+        chosen = (
+            targets.filter(pk__in=pk_set) if pk_set is not None else targets.filter(pk__in=_linked(sender, instance))
+        )
+        open_labels(through, {str(target.pk): text_of(target) or "" for target in chosen})
+
+
+def labels_of(model: type[models.Model]) -> tuple[str, ...]:
+    """Return the labels of the tables that saving an instance may touch: its concrete model's and their parents'."""
+    concrete = model._meta.concrete_model or model
+    return concrete._meta.label_lower, *(parent._meta.label_lower for parent in concrete._meta.all_parents)
+
+
+def _open(instance: models.Model, labels: tuple[str, ...], *, wanted: bool) -> None:
+    registration = auditlog.find(labels[0]) or Registration(labels[0])
+    key = None if instance.pk is None else str(instance.pk)
+    current_frames().open(Frame(instance, labels, key, text_of(instance, registration.object_repr), wanted))
+
+
+def _close(instance: models.Model, sender: type[models.Model], *, using: str, expected: bool) -> None:
+    labels = labels_of(sender)
+    frame = current_frames().close(instance, labels)
+    connection = connections[using]
+    if frame is None or not frame.wanted or not expected or labels[0] in frame.captured:
+        return
+    if current().disabled is not None or connection.vendor != "postgresql":
+        return
+    if plan_for(sender, connection) is None or capability(connection) is None:
+        return
+    report_uncaptured(label=labels[0], reason=metrics.UncapturedReason.BYPASSED)
+    registration = auditlog.find(labels[0])
+    if registration is not None and registration.bulk is not BulkPolicy.WARN:
+        raise UncapturedWrite(
+            f"A write of {labels[0]} did not pass the capturing compilers: a manager or backend overrides them."
+        )
+
+
+def _linked(through: type[models.Model], instance: models.Model) -> Any:
+    """Return the keys of the targets that an object is linked to, for `clear()`, which names none."""
+    for owner in auditlog.get_models():
+        for field in owner._meta.local_many_to_many:
+            if field.remote_field.through is through:
+                links = through._base_manager.filter(**{field.m2m_field_name(): instance})  # type: ignore[attr-defined]
+                return links.values(field.m2m_reverse_field_name())
+    return []
+
+
+def _signals(model: type[models.Model]) -> Iterator[tuple[ModelSignal, Any, type[models.Model]]]:
+    """Name each signal, receiver and sender of a registered model: the concrete model and its proxies."""
+    proxies = [m for m in apps.get_models() if m._meta.proxy and m._meta.concrete_model is model]
+    for sender in (model, *proxies):
+        yield pre_save, frame_save, sender
+        yield post_save, check_save, sender
+        yield pre_delete, frame_delete, sender
+        yield post_delete, check_delete, sender
+
+
+def _label_signals(model: type[models.Model]) -> Iterator[tuple[ModelSignal, Any, type[models.Model]]]:
+    registration = auditlog.find(model._meta.label_lower)
+    for field in model._meta.local_many_to_many:
+        if registration and registration.m2m_labels and field.name in registration.m2m_fields:
+            yield m2m_changed, frame_links, field.remote_field.through
+
+
+def _uid(receiver: Any, sender: type[models.Model]) -> str:
+    return f"auditlog.{receiver.__name__}.{sender._meta.label_lower}"

@@ -1,0 +1,177 @@
+-- The functions that write statements call in their RETURNING clause. {schema} is the quoted schema of our tables.
+--
+-- They run as the tables' owner (the application has no right on the outbox) with a fixed search_path, and with fixed
+-- output settings: numbers, times and intervals must not depend on the session of whoever writes. Settings reach only
+-- what is evaluated inside, which is why rows are passed in whole and turned into text here.
+
+-- The keys of masks: made here, never read by the application, never part of a statement's text.
+CREATE TABLE {schema}.auditlog_secret (
+    name text PRIMARY KEY,
+    inner_pad bytea NOT NULL,
+    outer_pad bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+REVOKE ALL ON {schema}.auditlog_secret FROM PUBLIC;
+
+-- HMAC-SHA256 (RFC 2104) needs the key XORed with two constants: keep both results instead of the key.
+INSERT INTO {schema}.auditlog_secret (name, inner_pad, outer_pad)
+SELECT 'mask', string_agg(set_byte('\x00', 0, b # 54), '' ORDER BY i), string_agg(set_byte('\x00', 0, b # 92), '' ORDER BY i)
+FROM (
+    SELECT i, CASE WHEN i < 32 THEN get_byte(key, i) ELSE 0 END AS b
+    FROM generate_series(0, 63) i,
+        (SELECT sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())) AS key) k
+) bytes;
+
+-- The keyed hash of a masked value: equal values look equal, and nobody without the key can try values out.
+CREATE FUNCTION {schema}.auditlog_hash(p_value text) RETURNS text
+LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'hmac:' || encode(sha256(outer_pad || sha256(inner_pad || convert_to(p_value, 'UTF8'))), 'hex')
+    FROM {schema}.auditlog_secret WHERE name = 'mask'
+$$;
+
+-- Append one event to the outbox in its final bytes. Internal: called by the functions below with their settings.
+-- The id is taken here, after the changed row is locked and written, so that id order is commit order for each row.
+CREATE FUNCTION {schema}.auditlog_append(
+    p_op text, p_action text, p_topic text, p_key text, p_before text, p_after text, p_relation oid,
+    p_source text, p_audit text, p_type text, p_schema_version text,
+    p_m2m text, p_data text, p_masked_changed text, p_frame text, p_repr text, p_traceparent text, p_snapshot text
+) RETURNS uuid
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    at timestamptz := clock_timestamp();
+    us bigint := extract(epoch FROM at) * 1000000;
+    ms text := us / 1000;
+    hex text := lpad(to_hex(us / 1000), 12, '0');
+    -- UUIDv7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then the version and 74 random bits.
+    id uuid := substr(hex, 1, 8) || '-' || substr(hex, 9, 4) || '-7' || substr(gen_random_uuid()::text, 16);
+    outbox_id bigint := nextval('{schema_text}.auditlog_outboxevent_id_seq');
+    -- The WAL timeline is the first part of a WAL file's name: ids of a lost timeline must not look newer.
+    timeline text := substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
+    -- Nothing is visible under this search_path, so that the name comes with its schema.
+    namespace text := (parse_ident(p_relation::regclass::text))[1];
+BEGIN
+    INSERT INTO {schema}.auditlog_outboxevent (
+        id, shard, topic, key, event_id, event_type, occurred_at, timeline, schema_version, traceparent, value
+    ) OVERRIDING SYSTEM VALUE VALUES (
+        outbox_id, ('x' || substr(md5(p_topic || '/' || p_key), 1, 2))::bit(8)::integer & 63, p_topic, p_key, id,
+        p_type || p_action || '.v1', at, ('x' || timeline)::bit(32)::integer, p_schema_version, p_traceparent,
+        concat('{"before":', coalesce(p_before, 'null'), ',"after":', coalesce(p_after, 'null'),
+        ',"op":"', p_op, '","ts_ms":', ms, ',"ts_us":', us,
+        ',"source":{', p_source, ',"ts_ms":', ms, ',"ts_us":', us,
+        ',"db":', to_json(current_database()), ',"schema":', coalesce(to_json(namespace)::text, 'null'),
+        ',"txId":', pg_current_xact_id(),
+        ',"sequence":"', timeline, ':', lpad(outbox_id::text, 20, '0'), '","snapshot":"', p_snapshot,
+        '"},"transaction":null,"audit":{"event_id":"', id, '","action":', to_json(p_action),
+        ',"object_pk":', to_json(p_key), ',"object_repr":', coalesce(to_json(p_repr)::text, 'null'),
+        ',"m2m":', coalesce(p_m2m, 'null'), ',"data":', coalesce(p_data, 'null'),
+        ',"masked_changed":', coalesce(p_masked_changed, '[]'), ',', p_frame, ',', p_audit, '}}')
+    );
+    RETURN id;
+END
+$$;
+REVOKE ALL ON FUNCTION {schema}.auditlog_append FROM PUBLIC;
+
+-- The repr of an object out of the frame of the write: by key, or the one whose key was not known before the INSERT,
+-- in which U+0001 stands for the key.
+CREATE FUNCTION {schema}.auditlog_repr(p_reprs jsonb, p_key text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT coalesce(p_reprs ->> p_key, replace(p_reprs ->> '', E'\u0001', p_key)) $$;
+
+-- Record the change of one row. p_op is c, u, d, r, or s for INSERT … ON CONFLICT DO UPDATE, which is c or u.
+-- A change of the primary key is a d of the old key and a c of the new one. No event where nothing tracked changed.
+CREATE FUNCTION {schema}.auditlog_emit(
+    p_op text, p_topic text, p_source text, p_audit text, p_type text, p_schema_version text, p_relation oid,
+    p_old_key text, p_new_key text, p_before record, p_after record, p_masked_changed text[],
+    p_frame text, p_reprs jsonb, p_traceparent text
+) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD'
+SET "IntervalStyle" = 'iso_8601' SET extra_float_digits = 1 SET bytea_output = 'hex'
+AS $$
+DECLARE
+    old_image text := CASE WHEN p_old_key IS NOT NULL THEN row_to_json(p_before)::text END;
+    new_image text := CASE WHEN p_new_key IS NOT NULL THEN row_to_json(p_after)::text END;
+    op text := CASE WHEN p_op <> 's' THEN p_op WHEN p_old_key IS NULL THEN 'c' ELSE 'u' END;
+    changed text[] := array_remove(p_masked_changed, NULL);
+BEGIN
+    IF op = 'u' AND old_image = new_image AND coalesce(cardinality(changed), 0) = 0 THEN
+        RETURN false;
+    END IF;
+    IF op = 'u' AND p_old_key <> p_new_key THEN
+        PERFORM {schema}.auditlog_append(
+            'd', 'delete', p_topic, p_old_key, old_image, NULL, p_relation, p_source, p_audit, p_type,
+            p_schema_version, NULL, json_build_object('moved_to', p_new_key)::text, NULL, p_frame,
+            {schema}.auditlog_repr(p_reprs, p_old_key), p_traceparent, 'false'
+        );
+        PERFORM {schema}.auditlog_append(
+            'c', 'create', p_topic, p_new_key, NULL, new_image, p_relation, p_source, p_audit, p_type,
+            p_schema_version, NULL, json_build_object('moved_from', p_old_key)::text, NULL, p_frame,
+            {schema}.auditlog_repr(p_reprs, p_new_key), p_traceparent, 'false'
+        );
+        RETURN true;
+    END IF;
+    PERFORM {schema}.auditlog_append(
+        op, CASE op WHEN 'c' THEN 'create' WHEN 'u' THEN 'update' WHEN 'd' THEN 'delete' ELSE 'snapshot' END,
+        p_topic, coalesce(p_new_key, p_old_key), old_image, new_image, p_relation, p_source, p_audit, p_type,
+        p_schema_version, NULL, NULL, to_json(changed)::text, p_frame,
+        {schema}.auditlog_repr(p_reprs, coalesce(p_new_key, p_old_key)), p_traceparent,
+        CASE op WHEN 'r' THEN 'true' ELSE 'false' END
+    );
+    RETURN true;
+END
+$$;
+
+-- A row as JSON text, whatever the session's output settings are.
+CREATE FUNCTION {schema}.auditlog_image(p_row record) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD'
+SET "IntervalStyle" = 'iso_8601' SET extra_float_digits = 1 SET bytea_output = 'hex'
+AS $$
+BEGIN
+    RETURN row_to_json(p_row)::text;
+END
+$$;
+
+-- Record the links that one statement added to or removed from one object.
+CREATE FUNCTION {schema}.auditlog_emit_links(
+    p_action text, p_topic text, p_source text, p_audit text, p_type text, p_schema_version text, p_relation oid,
+    p_key text, p_field text, p_target_model text, p_targets text[], p_through text, p_labels jsonb,
+    p_frame text, p_reprs jsonb, p_traceparent text
+) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    removed boolean := p_action = 'm2m.remove';
+    targets text := to_json(p_targets);
+    labels text := (
+        SELECT json_object_agg(target, p_labels ->> target)::text FROM unnest(p_targets) target
+        WHERE p_labels ? target
+    );
+BEGIN
+    PERFORM {schema}.auditlog_append(
+        'm', p_action, p_topic, p_key, NULL, NULL, p_relation, p_source, p_audit, p_type, p_schema_version,
+        '{"field":' || to_json(p_field) || ',"target_model":' || to_json(p_target_model)
+        || ',"added":' || CASE WHEN removed THEN '[]' ELSE targets END
+        || ',"removed":' || CASE WHEN removed THEN targets ELSE '[]' END
+        || ',"through":' || coalesce(p_through, 'null') || ',"labels":' || coalesce(labels, 'null') || '}',
+        NULL, NULL, p_frame, {schema}.auditlog_repr(p_reprs, p_key), p_traceparent, 'false'
+    );
+    RETURN true;
+END
+$$;
+
+-- Record what is no row change: a domain event or an access.
+CREATE FUNCTION {schema}.auditlog_record(
+    p_action text, p_topic text, p_source text, p_audit text, p_type text, p_schema_version text,
+    p_key text, p_data text, p_frame text, p_repr text, p_traceparent text
+) RETURNS uuid
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT {schema}.auditlog_append(
+        'm', p_action, p_topic, p_key, NULL, NULL, NULL, p_source, p_audit, p_type, p_schema_version,
+        NULL, p_data, NULL, p_frame, p_repr, p_traceparent, 'false'
+    )
+$$;

@@ -1,0 +1,91 @@
+"""What an HTTP request says about the writes that happen in it."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+
+from auditlog.actors import Actor
+from auditlog.text import clean
+from auditlog.vocabulary import ActorType
+
+# W3C Trace Context, section 3.2: version 00, neither id all zeros.
+TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+REQUEST_ID = re.compile(r"[!-~]{1,128}")
+USER_AGENT_CHARACTERS = 512
+PATH_CHARACTERS = 2_048
+
+
+class RequestFacts:
+    """The facts of one request; the user and the session are looked up at the moment of each write."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+        self._resolving = False
+        self.request_id = _request_id(request)
+        self.traceparent = _traceparent(request)
+        self._fixed = {
+            "remote_addr": remote_addr(request),
+            "user_agent": clean(request.headers.get("User-Agent", ""), limit=USER_AGENT_CHARACTERS) or None,
+            "request_id": self.request_id,
+            "traceparent": self.traceparent,
+            "method": clean(request.method or "", limit=16),
+            "path": clean(request.path, limit=PATH_CHARACTERS),
+        }
+
+    def actor(self) -> Actor | None:
+        """
+        Return the user as the request has it now: REST framework's authentication sets it in mid-request.
+
+        Looking it up may write (a session, a last login); such a write has no actor yet.
+        """
+        if self._resolving:
+            return None
+        self._resolving = True
+        try:
+            user = getattr(self._request, "user", None)
+            is_key = getattr(getattr(self._request, "auth", None), "is_api_key", False)
+            return Actor.of(user, kind=ActorType.API_KEY if is_key else None)
+        finally:
+            self._resolving = False
+
+    def session(self) -> str | None:
+        """Return a digest of the session key: it groups what one session did and cannot be used to take it over."""
+        key = getattr(getattr(self._request, "session", None), "session_key", None)
+        return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}" if key else None
+
+    def context(self) -> dict[str, Any]:
+        """Return `audit.context`."""
+        return {**self._fixed, "session": self.session()}
+
+
+def remote_addr(request: HttpRequest) -> str | None:
+    """
+    Return the client's address: the peer's, or what the outermost trusted proxy saw.
+
+    With AUDITLOG_TRUSTED_PROXIES = n, the n-th entry of X-Forwarded-For from the right; entries further left are the
+    client's own claim.
+    """
+    hops = int(getattr(settings, "AUDITLOG_TRUSTED_PROXIES", 0))
+    forwarded = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
+    candidate = forwarded[-hops] if 0 < hops <= len(forwarded) else request.META.get("REMOTE_ADDR", "")
+    try:
+        return str(ipaddress.ip_address(candidate))
+    except ValueError:
+        return None
+
+
+def _request_id(request: HttpRequest) -> str:
+    given = request.headers.get(str(getattr(settings, "AUDITLOG_CID_HEADER", "X-Request-ID")), "")
+    return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _traceparent(request: HttpRequest) -> str | None:
+    given = request.headers.get("traceparent", "")
+    return given if TRACEPARENT.fullmatch(given) else None
