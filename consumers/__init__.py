@@ -1,1 +1,1 @@
-"""The consumer: builds the AuditLog read model from the Kafka topics."""
+"""Kafka to the read model: events, dead letters and offsets are stored in one transaction."""

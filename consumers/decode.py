@@ -1,0 +1,279 @@
+"""
+From a record's bytes to a row of the read model, or the reason why it cannot be one. Pure.
+
+Strict about what the contract names, tolerant of keys that it does not: events evolve by addition. Images, data and
+context keep their JSON text, so that no number loses a digit.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from auditlog.partitions import EVENT_ID_SLACK, time_of
+from auditlog.vocabulary import Category, Operation
+from consumers.changes import Image, changes
+from consumers.reasons import DeadLetterReason
+from consumers.records import Record
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+UUID_VERSION = 7
+# A NUL that is escaped in JSON: an odd number of backslashes before it.
+ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+Name = Annotated[str, msgspec.Meta(min_length=1)]
+# Whole numbers of milliseconds or microseconds that a bigint holds.
+Moment = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+
+class _Source(msgspec.Struct):
+    sequence: Name
+    tx_id: int | str | None = msgspec.field(name="txId", default=None)
+
+
+class _Actor(msgspec.Struct):
+    id: str | None = None
+    repr: str | None = None
+    type: str | None = None
+
+
+class _Context(msgspec.Struct):
+    remote_addr: str | None = None
+    request_id: str | None = None
+    session: str | None = None
+
+
+class _Audit(msgspec.Struct):
+    event_id: UUID
+    action: Name
+    model: Name
+    object_pk: str | None
+    object_repr: str | None = None
+    category: Category = Category.WRITE
+    m2m: msgspec.Raw = msgspec.Raw(b"null")
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    actor: msgspec.Raw = msgspec.Raw(b"null")
+    context: msgspec.Raw = msgspec.Raw(b"null")
+    reason: str | None = None
+    masked: list[str] | None = None
+    masked_changed: list[str] | None = None
+    # Column -> field name, where they differ.
+    fields: dict[str, str] = {}
+    schema_version: str | None = None
+
+
+class _Event(msgspec.Struct):
+    before: msgspec.Raw
+    after: msgspec.Raw
+    op: Operation
+    ts_ms: Moment
+    source: _Source
+    audit: _Audit
+    ts_us: Moment | None = None
+
+
+class Row(NamedTuple):
+    """A row of the read model, in the order of the columns; JSON columns hold JSON text."""
+
+    event_id: UUID
+    occurred_at: datetime
+    model: str
+    object_pk: str | None
+    object_repr: str | None
+    action: str
+    category: str
+    changes: str | None
+    before: str | None
+    after: str | None
+    m2m: str | None
+    data: str | None
+    masked: str | None
+    actor_id: str | None
+    actor_repr: str | None
+    actor: str | None
+    request_id: str | None
+    session: str | None
+    transaction_id: str | None
+    remote_addr: str | None
+    reason: str | None
+    context: str | None
+    schema_version: str | None
+    topic: str
+    partition: int
+    offset: int
+    sequence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Why a record cannot be a row. `detail` says where, never what the event says."""
+
+    reason: DeadLetterReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """The times that an event may be dated at."""
+
+    earliest: datetime
+    end: datetime
+
+    def holds(self, moment: datetime) -> bool:
+        """Tell whether `moment` is inside."""
+        return self.earliest <= moment < self.end
+
+
+_event_decoder = msgspec.json.Decoder(_Event)
+_image_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+_actor_decoder = msgspec.json.Decoder(_Actor | None)
+_context_decoder = msgspec.json.Decoder(_Context | None)
+
+
+def decode(record: Record, *, horizon: Horizon) -> Row | Rejected:
+    """Return the row that the record stands for, or why it stands for none."""
+    rejected = _unreadable(record.value)
+    if rejected is not None or record.value is None:
+        return rejected or Rejected(DeadLetterReason.EMPTY_VALUE, "The record has no value.")
+    try:
+        event = _event_decoder.decode(record.value)
+        before, after = _image(event.before, "before"), _image(event.after, "after")
+        actor, context = _part(_actor_decoder, event.audit.actor, "actor"), _context_of(event.audit)
+        for name in ("m2m", "data"):
+            _image(getattr(event.audit, name), f"audit.{name}")
+    except msgspec.ValidationError as exc:
+        return Rejected(DeadLetterReason.INVALID_EVENT, str(exc))
+    except (msgspec.DecodeError, RecursionError) as exc:
+        return Rejected(DeadLetterReason.INVALID_JSON, str(exc))
+    try:
+        occurred_at = _occurred_at(event)
+        rejected = _misdated(event.audit.event_id, occurred_at, horizon) or _mislabelled(record, event.audit.event_id)
+    except OverflowError:
+        return Rejected(DeadLetterReason.OUT_OF_HORIZON, "The event is dated beyond the calendar.")
+    return rejected or _row(record, event, occurred_at, (before, after), (actor, context))
+
+
+def _unreadable(value: bytes | None) -> Rejected | None:
+    if not value:
+        return Rejected(DeadLetterReason.EMPTY_VALUE, "The record has no value.")
+    try:
+        value.decode()
+    except UnicodeDecodeError as exc:
+        return Rejected(DeadLetterReason.INVALID_UTF8, f"{exc.reason} at byte {exc.start}")
+    if b"\\u" in value and (ESCAPED_NUL.search(value) or _has_lone_surrogate(value)):
+        return Rejected(DeadLetterReason.UNSTORABLE_TEXT, "A string holds NUL or a lone surrogate.")
+    return None
+
+
+def _has_lone_surrogate(value: bytes) -> bool:
+    if not ESCAPED_SURROGATE.search(value):
+        return False
+    try:
+        json.dumps(json.loads(value, parse_int=str, parse_float=str), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    except (ValueError, RecursionError):
+        return False  # not JSON: the decoder says so
+    return False
+
+
+def _image(raw: msgspec.Raw, name: str) -> dict[str, msgspec.Raw] | None:
+    image: dict[str, msgspec.Raw] | None = _part(_image_decoder, raw, name)
+    return image
+
+
+def _part(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, name: str) -> Any:
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as exc:
+        raise msgspec.ValidationError(f"{exc} in `{name}`") from exc
+
+
+def _context_of(audit: _Audit) -> _Context:
+    context: _Context = _part(_context_decoder, audit.context, "audit.context") or _Context()
+    if context.remote_addr is not None:
+        # The inet type knows no IPv6 zone; the context keeps it.
+        address = context.remote_addr.partition("%")[0]
+        try:
+            context.remote_addr = str(ipaddress.ip_address(address))
+        except ValueError as exc:
+            raise msgspec.ValidationError("Expected an IP address - at `$.audit.context.remote_addr`") from exc
+    return context
+
+
+def _occurred_at(event: _Event) -> datetime:
+    microseconds = event.ts_us if event.ts_us is not None else event.ts_ms * 1000
+    return EPOCH + timedelta(microseconds=microseconds)
+
+
+def _misdated(event_id: UUID, occurred_at: datetime, horizon: Horizon) -> Rejected | None:
+    if event_id.version != UUID_VERSION:
+        return Rejected(DeadLetterReason.INVALID_EVENT_ID, "`audit.event_id` is no UUIDv7.")
+    if not horizon.holds(occurred_at) or not horizon.holds(time_of(event_id)):
+        return Rejected(DeadLetterReason.OUT_OF_HORIZON, f"{occurred_at:%F %T} or the id's time is out of the horizon.")
+    if abs(time_of(event_id) - occurred_at) > EVENT_ID_SLACK:
+        return Rejected(DeadLetterReason.INVALID_EVENT_ID, "The time of `audit.event_id` is not that of the event.")
+    return None
+
+
+def _mislabelled(record: Record, event_id: UUID) -> Rejected | None:
+    labelled = record.header("ce_id")
+    if labelled is None or labelled.lower() == str(event_id).encode():
+        return None
+    return Rejected(DeadLetterReason.HEADER_MISMATCH, "`ce_id` is not `audit.event_id`.")
+
+
+def _row(
+    record: Record,
+    event: _Event,
+    occurred_at: datetime,
+    images: tuple[Image | None, Image | None],
+    circumstances: tuple[_Actor | None, _Context],
+) -> Row:
+    audit, (before, after), (actor, context) = event.audit, images, circumstances
+    changed = None
+    # A snapshot says what is, not what changed.
+    if event.op in {Operation.CREATE, Operation.UPDATE, Operation.DELETE}:
+        changed = changes(before=before, after=after, fields=audit.fields, masked_changed=audit.masked_changed or ())
+    return Row(
+        event_id=audit.event_id,
+        occurred_at=occurred_at,
+        model=audit.model,
+        object_pk=audit.object_pk,
+        object_repr=audit.object_repr,
+        action=audit.action,
+        category=audit.category.value,
+        changes=None if changed is None else msgspec.json.encode(changed).decode(),
+        before=_text(event.before),
+        after=_text(event.after),
+        m2m=_text(audit.m2m),
+        data=_text(audit.data),
+        masked=None if audit.masked is None else msgspec.json.encode(audit.masked).decode(),
+        actor_id=actor.id if actor else None,
+        actor_repr=actor.repr if actor else None,
+        actor=_text(audit.actor),
+        request_id=context.request_id,
+        session=context.session,
+        transaction_id=None if event.source.tx_id is None else str(event.source.tx_id),
+        remote_addr=context.remote_addr,
+        reason=audit.reason,
+        context=_text(audit.context),
+        schema_version=audit.schema_version,
+        topic=record.partition.topic,
+        partition=record.partition.number,
+        offset=record.offset,
+        sequence=event.source.sequence,
+    )
+
+
+def _text(raw: msgspec.Raw) -> str | None:
+    text = bytes(raw).decode()
+    return None if text == "null" else text

@@ -1,0 +1,67 @@
+"""How far each partition was stored: read on assignment, moved by compare-and-set in the transaction of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from consumers.faults import OffsetConflict
+from consumers.records import Partition, Positions
+
+# Index: the primary key ("group", topic, partition), here and below.
+LOAD = """
+SELECT o.topic, o.partition, o.next_offset FROM auditlog_consumeroffset o
+JOIN unnest(%s::text[], %s::integer[]) AS wanted (topic, partition)
+  ON o.topic = wanted.topic AND o.partition = wanted.partition
+WHERE o."group" = %s
+"""
+# Moves offsets from where the writer believes them to be. Who waited for another writer's lock sees its new value here
+# and moves nothing.
+MOVE = """
+UPDATE auditlog_consumeroffset o SET next_offset = moved.following, updated_at = clock_timestamp()
+FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::bigint[]) AS moved (topic, partition, expected, following)
+WHERE o."group" = %s AND o.topic = moved.topic AND o.partition = moved.partition AND o.next_offset = moved.expected
+"""
+# First offsets of partitions that the group has not stored from before.
+BEGIN = """
+INSERT INTO auditlog_consumeroffset ("group", topic, partition, next_offset, updated_at)
+SELECT %s, begun.topic, begun.partition, begun.following, clock_timestamp()
+FROM unnest(%s::text[], %s::integer[], %s::bigint[]) AS begun (topic, partition, following)
+ON CONFLICT DO NOTHING
+"""
+
+
+def load(
+    connection: BaseDatabaseWrapper, *, group: str, partitions: Collection[Partition]
+) -> dict[Partition, int | None]:
+    """Return the next offset of each of `partitions`; None where the group has stored nothing yet."""
+    with connection.cursor() as cursor:
+        cursor.execute(LOAD, [[p.topic for p in partitions], [p.number for p in partitions], group])
+        known = {Partition(topic, number): following for topic, number, following in cursor.fetchall()}
+    return {partition: known.get(partition) for partition in partitions}
+
+
+def move(
+    connection: BaseDatabaseWrapper, *, group: str, expected: Positions, following: Mapping[Partition, int]
+) -> None:
+    """
+    Move the offsets of `following` from `expected`, in the caller's transaction, which also stores the rows.
+
+    :raises OffsetConflict: if one of them is not where it was expected; the caller must roll back.
+    """
+    ordered = sorted(following)
+    begun = [p for p in ordered if expected.get(p) is None]
+    moved = [p for p in ordered if expected.get(p) is not None]
+    with connection.cursor() as cursor:
+        count = 0
+        if moved:
+            columns = [[p.topic for p in moved], [p.number for p in moved], [expected[p] for p in moved]]
+            cursor.execute(MOVE, [*columns, [following[p] for p in moved], group])
+            count += cursor.rowcount
+        if begun:
+            positions = [[p.topic for p in begun], [p.number for p in begun], [following[p] for p in begun]]
+            cursor.execute(BEGIN, [group, *positions])
+            count += cursor.rowcount
+    if count != len(ordered):
+        raise OffsetConflict

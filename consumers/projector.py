@@ -1,0 +1,175 @@
+"""Stores batches: events, dead letters and offsets in one transaction, each event once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import connections, transaction
+from django.utils import timezone
+
+from auditlog import partitions
+from auditlog.partitions import time_of
+from auditlog.routers import READ_MODEL_ALIAS
+from consumers import deadletters, metrics, offsets
+from consumers.deadletters import Undeliverable
+from consumers.decode import Horizon, Rejected, Row, decode
+from consumers.faults import DATABASE_ERRORS, OffsetConflict, Unavailable, described, is_data_error
+from consumers.reasons import DeadLetterReason
+from consumers.records import Batch, Partition, Record
+
+log = structlog.get_logger(__name__)
+
+COLUMNS = ", ".join(f'"{name}"' for name in Row._fields)
+# A table of the session: made once for each connection, emptied by each commit. Without the parent's indexes.
+STAGE = f"""
+CREATE TEMPORARY TABLE IF NOT EXISTS auditlog_stage ON COMMIT DELETE ROWS
+AS SELECT {COLUMNS} FROM auditlog_auditlog WITH NO DATA
+"""
+CLEAR = "DELETE FROM auditlog_stage"
+COPY = f"COPY auditlog_stage ({COLUMNS}) FROM STDIN"
+# Index: the primary key of each partition; a repeated event changes nothing.
+STORE = f"""
+INSERT INTO auditlog_auditlog (stored_at, {COLUMNS})
+SELECT clock_timestamp(), {COLUMNS} FROM auditlog_stage
+ON CONFLICT (event_id) DO NOTHING
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a batch."""
+
+    events: int
+    repeated: int
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Projector:
+    """Writes the read model for one consumer group."""
+
+    group: str
+    alias: str = READ_MODEL_ALIAS
+    clock: Callable[[], datetime] = timezone.now
+
+    def positions(self, wanted: Iterable[Partition]) -> dict[Partition, int | None]:
+        """
+        Return the next offset to store of each partition; None where nothing was stored yet.
+
+        :raises Unavailable: if the database does not answer.
+        """
+        try:
+            return offsets.load(connections[self.alias], group=self.group, partitions=list(wanted))
+        except DATABASE_ERRORS as exc:
+            raise self._unavailable(exc) from exc
+
+    def store(self, batch: Batch) -> Stored:
+        """
+        Store a batch in one transaction of its own, and return what became of it.
+
+        A record that is malformed, or that the database refuses, becomes a dead letter; the others are stored.
+
+        :raises OffsetConflict: if another consumer stored from these partitions: nothing was stored.
+        :raises Unavailable: if the database cannot store now: nothing was stored, or (an answer to COMMIT that got
+            lost) all of it, which the next attempt reports as an OffsetConflict.
+        """
+        started = time.perf_counter()
+        rows, dead = self._decoded(batch.records)
+        try:
+            with transaction.atomic(using=self.alias, durable=True):
+                # First, so that a consumer that has lost its partitions does no work.
+                offsets.move(
+                    connections[self.alias],
+                    group=self.group,
+                    expected=batch.expected,
+                    following=batch.next_offsets(),
+                )
+                inserted, refused = self._insert(rows)
+                dead += refused
+                deadletters.insert(connections[self.alias], dead)
+        except OffsetConflict:
+            metrics.OFFSET_CONFLICTS.inc()
+            raise
+        except DATABASE_ERRORS as exc:
+            raise self._unavailable(exc) from exc
+        stored = Stored(inserted, len(batch.records) - inserted - len(dead), len(dead))
+        self._report(batch, stored, dead, time.perf_counter() - started)
+        return stored
+
+    def _decoded(self, records: Iterable[Record]) -> tuple[list[tuple[Record, Row]], list[Undeliverable]]:
+        earliest, end = partitions.horizon(now=self.clock(), months_ahead=settings.AUDITLOG_PARTITION_MONTHS_AHEAD)
+        horizon = Horizon(earliest, end)
+        rows: list[tuple[Record, Row]] = []
+        dead: list[Undeliverable] = []
+        for record in records:
+            match decode(record, horizon=horizon):
+                case Row() as row:
+                    rows.append((record, row))
+                case Rejected(reason, detail):
+                    dead.append(Undeliverable(record, reason, detail))
+        return rows, dead
+
+    def _insert(self, rows: Sequence[tuple[Record, Row]]) -> tuple[int, list[Undeliverable]]:
+        """Insert rows in the caller's transaction; halve until the one that the database refuses is found."""
+        if not rows:
+            return 0, []
+        try:
+            with transaction.atomic(using=self.alias):
+                return self._copy([row for _record, row in rows]), []
+        except DATABASE_ERRORS as exc:
+            if not is_data_error(exc):
+                raise
+            if len(rows) == 1:
+                record = rows[0][0]
+                return 0, [Undeliverable(record, DeadLetterReason.REFUSED_BY_DATABASE, described(exc))]
+        middle = len(rows) // 2
+        first, first_dead = self._insert(rows[:middle])
+        second, second_dead = self._insert(rows[middle:])
+        return first + second, first_dead + second_dead
+
+    def _copy(self, rows: Sequence[Row]) -> int:
+        connection = connections[self.alias]
+        made = partitions.ensure(connection, (time_of(row.event_id) for row in rows))
+        if made:
+            log.warning("consumer.partition_made", partitions=made)
+        with connection.cursor() as cursor:
+            cursor.execute(STAGE)
+            cursor.execute(CLEAR)
+            with cursor.copy(COPY) as copy:
+                for row in rows:
+                    copy.write_row(row)
+            cursor.execute(STORE)
+            count: int = cursor.rowcount
+            return count
+
+    def _unavailable(self, error: BaseException) -> Unavailable:
+        """Close the connection, so that the next attempt makes a new one, and say what happened."""
+        metrics.UNAVAILABLE.inc()
+        connections[self.alias].close()
+        return Unavailable(described(error))
+
+    def _report(self, batch: Batch, stored: Stored, dead: Sequence[Undeliverable], seconds: float) -> None:
+        metrics.STORED.inc(stored.events)
+        metrics.REPEATED.inc(stored.repeated)
+        metrics.BATCH_SECONDS.observe(seconds)
+        metrics.BATCH_RECORDS.observe(len(batch.records))
+        for letter in dead:
+            metrics.DEAD_LETTERS.labels(letter.reason).inc()
+            log.error("consumer.dead_letter", reason=letter.reason, detail=letter.detail, **_where(letter.record))
+        log.info(
+            "consumer.stored",
+            events=stored.events,
+            repeated=stored.repeated,
+            dead_letters=stored.dead_letters,
+            milliseconds=round(seconds * 1000, 1),
+        )
+
+
+def _where(record: Record) -> dict[str, Any]:
+    return {"topic": record.partition.topic, "partition": record.partition.number, "offset": record.offset}

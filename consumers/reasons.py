@@ -1,0 +1,19 @@
+"""Why a record became a dead letter: a closed vocabulary that dashboards and operators share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class DeadLetterReason(StrEnum):
+    """Changing a member is an interface change."""
+
+    EMPTY_VALUE = "empty_value"  # no value: a tombstone has no place on a topic that is a history
+    INVALID_UTF8 = "invalid_utf8"  # the value is not text
+    INVALID_JSON = "invalid_json"  # not JSON, or nested deeper than can be read
+    INVALID_EVENT = "invalid_event"  # JSON, but keys are missing or have wrong types
+    UNSTORABLE_TEXT = "unstorable_text"  # NUL or a lone surrogate, which PostgreSQL's text and jsonb cannot hold
+    INVALID_EVENT_ID = "invalid_event_id"  # not a UUIDv7, or its time is not that of the event
+    HEADER_MISMATCH = "header_mismatch"  # ce_id contradicts the event's id
+    OUT_OF_HORIZON = "out_of_horizon"  # dated where no partition may be made
+    REFUSED_BY_DATABASE = "refused_by_database"  # readable, yet the database could not store it

@@ -1,0 +1,76 @@
+"""Records as they come from a topic, without the Kafka client's types."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from auditlog.text import clean
+
+Header = tuple[str, bytes | None]
+
+
+class Partition(NamedTuple):
+    """A partition of a topic."""
+
+    topic: str
+    number: int
+
+
+# Partition -> the next offset to store; None where the group has stored nothing yet.
+Positions = Mapping[Partition, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a partition."""
+
+    partition: Partition
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[Header, ...] = ()
+
+    def header(self, name: str) -> bytes | None:
+        """Return the value of the first header of this name."""
+        return next((value for header, value in self.headers if header == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records of some partitions, each partition's in the order of offsets, and where each partition stands."""
+
+    records: tuple[Record, ...]
+    expected: Positions = field(default_factory=dict)
+
+    def next_offsets(self) -> dict[Partition, int]:
+        """Return where each partition stands once this batch is stored."""
+        following: dict[Partition, int] = {}
+        for record in self.records:
+            following[record.partition] = max(record.offset + 1, following.get(record.partition, 0))
+        return following
+
+    def within(self, partitions: Iterable[Partition]) -> Batch:
+        """Return the part of this batch that belongs to `partitions`."""
+        kept = frozenset(partitions)
+        records = tuple(record for record in self.records if record.partition in kept)
+        return Batch(records, {partition: at for partition, at in self.expected.items() if partition in kept})
+
+
+def described_headers(headers: Iterable[Header]) -> list[dict[str, str | None]]:
+    """Return headers as JSON members from which the bytes can be made again."""
+    return [_described(name, value) for name, value in headers]
+
+
+def _described(name: str, value: bytes | None) -> dict[str, str | None]:
+    if value is None:
+        return {"name": clean(name), "value": None}
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        text = "\x00"
+    if "\x00" in text:
+        return {"name": clean(name), "base64": base64.b64encode(value).decode()}
+    return {"name": clean(name), "value": text}
