@@ -10,3 +10,9 @@ class DoctorsConfig(AppConfig):
 
     name = "doctors"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register what is audited."""
+        from doctors import audit
+
+        audit.register()

@@ -1,0 +1,1 @@
+"""The domain's REST API under `/api/`."""

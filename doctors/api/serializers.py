@@ -1,0 +1,128 @@
+"""What the API shows of the domain, and accepts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from doctors import models
+from doctors.api.strictness import StrictModelSerializer
+
+
+class DepartmentSerializer(StrictModelSerializer):
+    """A department."""
+
+    class Meta:
+        model = models.Department
+        fields = ("id", "code", "name", "head", "is_active")
+
+
+class SpecialtySerializer(StrictModelSerializer):
+    """A specialty."""
+
+    class Meta:
+        model = models.Specialty
+        fields = ("id", "name", "description")
+
+
+class DoctorSerializer(StrictModelSerializer):
+    """A doctor. The tax id goes in and never comes out; the photo is uploaded in the admin."""
+
+    class Meta:
+        model = models.Doctor
+        fields = (
+            "id",
+            "first_name",
+            "middle_name",
+            "last_name",
+            "suffix",
+            "credential",
+            "gender",
+            "email",
+            "slug",
+            "license_number",
+            "npi",
+            "phone",
+            "bio",
+            "photo",
+            "is_active",
+            "medical_school",
+            "graduation_year",
+            "hire_date",
+            "consultation_fee",
+            "tax_id",
+            "search_tags",
+            "department",
+            "departments",
+            "specialties",
+            "created_at",
+            "updated_at",
+        )
+        read_only_fields = ("slug", "photo", "created_at", "updated_at")
+        extra_kwargs = {"tax_id": {"write_only": True}}
+
+    def validate_email(self, value: str | None) -> str | None:
+        """Return the address in lower case; an empty one is none, because addresses are unique."""
+        return value.lower() if value else None
+
+    def validate_npi(self, value: str | None) -> str | None:
+        """Return the identifier; an empty one is none, because identifiers are unique."""
+        return value or None
+
+    def validate_license_number(self, value: str | None) -> str | None:
+        """Return the licence number; an empty one is none, because licences are unique."""
+        return value or None
+
+
+class DoctorProfileSerializer(StrictModelSerializer):
+    """What a doctor tells patients."""
+
+    class Meta:
+        model = models.DoctorProfile
+        fields = ("id", "doctor", "languages", "website", "statement", "accepts_new_patients")
+
+
+class PracticeLocationSerializer(StrictModelSerializer):
+    """An address of a doctor."""
+
+    class Meta:
+        model = models.PracticeLocation
+        fields = ("id", "doctor", "adrs_id", "address_line_1", "address_line_2", "city", "state", "zip", "phone")
+
+
+class PatientSerializer(StrictModelSerializer):
+    """A patient. The social security number goes in and never comes out."""
+
+    class Meta:
+        model = models.Patient
+        fields = (
+            "id",
+            "first_name",
+            "last_name",
+            "date_of_birth",
+            "email",
+            "phone",
+            "ssn",
+            "created_at",
+            "updated_at",
+        )
+        read_only_fields = ("created_at", "updated_at")
+        extra_kwargs = {"ssn": {"write_only": True}}
+
+
+class AppointmentSerializer(StrictModelSerializer):
+    """A doctor's time for a patient."""
+
+    class Meta:
+        model = models.Appointment
+        fields = ("id", "doctor", "patient", "start", "end", "status", "reason", "notes", "created_at", "updated_at")
+        read_only_fields = ("created_at", "updated_at")
+
+    def validate(self, attrs: Any) -> Any:
+        """Return the values if the appointment ends after it starts."""
+        start = attrs.get("start", getattr(self.instance, "start", None))
+        end = attrs.get("end", getattr(self.instance, "end", None))
+        if start is not None and end is not None and end <= start:
+            raise serializers.ValidationError({"end": "An appointment ends after it starts."}, code="ends_before_start")
+        return super().validate(attrs)

@@ -1,0 +1,67 @@
+"""Refuses what it does not know: a misspelt field or filter must not be taken for a successful request."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from django.core.exceptions import ValidationError as ModelValidationError
+from django.db.models import Model, QuerySet
+from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+# Query parameters of the framework itself.
+PAGING_PARAMETERS = frozenset({"page", "page_size", "format"})
+
+
+class StrictModelSerializer(serializers.ModelSerializer[Any]):
+    """A model's serializer that names unknown fields, and checks the database's constraints before the database does."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the validated values of a body that holds nothing unknown."""
+        if isinstance(data, dict) and (unknown := sorted(str(name) for name in set(data) - set(self.fields))):
+            raise serializers.ValidationError(
+                {name: [ErrorDetail("This field is not known.", code="unknown_field")] for name in unknown}
+            )
+        return super().to_internal_value(data)
+
+    def validate(self, attrs: Any) -> Any:
+        """Return the values if the row that they lead to keeps the model's constraints."""
+        model: type[Model] = self.Meta.model
+        candidate = copy.copy(self.instance) if isinstance(self.instance, Model) else model()
+        links = {field.name for field in model._meta.many_to_many}
+        for name, value in attrs.items():
+            if name not in links:
+                setattr(candidate, name, value)
+        try:
+            candidate.validate_constraints(exclude=self._made_by_the_database(model))
+        except ModelValidationError as exc:
+            raise serializers.ValidationError(serializers.as_serializer_error(exc)) from exc
+        return attrs
+
+    def _made_by_the_database(self, model: type[Model]) -> set[str]:
+        """Fields without a value yet, which no constraint can judge."""
+        return {field.name for field in model._meta.local_concrete_fields if not field.editable}
+
+
+class StrictFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
+    """Filters of the view's filter set; a parameter that is none of them is an error, as is a repeated one."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+        """Return the filtered rows."""
+        filters = self.get_filterset_class(view, queryset)
+        known = PAGING_PARAMETERS | set(filters.base_filters if filters else ())
+        errors = {
+            name: [ErrorDetail("This filter is not known.", code="unknown_filter")]
+            for name in sorted(set(request.query_params) - known)
+        }
+        for name in sorted(set(request.query_params) & known):
+            if len(request.query_params.getlist(name)) > 1:
+                errors[name] = [ErrorDetail("This filter is given more than once.", code="repeated_filter")]
+        if errors:
+            raise serializers.ValidationError(errors)
+        rows: QuerySet[Any] = super().filter_queryset(request, queryset, view)
+        return rows
