@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.types.json import Jsonb
@@ -36,9 +37,9 @@ def insert(connection: BaseDatabaseWrapper, letters: Sequence[Undeliverable]) ->
         cursor.executemany(INSERT, [_values(letter) for letter in letters])
 
 
-def _values(letter: Undeliverable) -> tuple[object, ...]:
+def _values(letter: Undeliverable) -> list[Any]:
     record = letter.record
-    return (
+    return [
         record.partition.topic,
         record.partition.number,
         record.offset,
@@ -47,4 +48,4 @@ def _values(letter: Undeliverable) -> tuple[object, ...]:
         record.value,
         letter.reason.value,
         letter.detail,
-    )
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -56,11 +57,11 @@ def move(
     with connection.cursor() as cursor:
         count = 0
         if moved:
-            columns = [[p.topic for p in moved], [p.number for p in moved], [expected[p] for p in moved]]
+            columns: list[Any] = [[p.topic for p in moved], [p.number for p in moved], [expected[p] for p in moved]]
             cursor.execute(MOVE, [*columns, [following[p] for p in moved], group])
             count += cursor.rowcount
         if begun:
-            positions = [[p.topic for p in begun], [p.number for p in begun], [following[p] for p in begun]]
+            positions: list[Any] = [[p.topic for p in begun], [p.number for p in begun], [following[p] for p in begun]]
             cursor.execute(BEGIN, [group, *positions])
             count += cursor.rowcount
     if count != len(ordered):

@@ -99,6 +99,8 @@ class Projector:
         except DATABASE_ERRORS as exc:
             raise self._unavailable(exc) from exc
         stored = Stored(inserted, len(batch.records) - inserted - len(dead), len(dead))
+        if rows:
+            metrics.DELAY_SECONDS.observe((self.clock() - rows[-1][1].occurred_at).total_seconds())
         self._report(batch, stored, dead, time.perf_counter() - started)
         return stored
 

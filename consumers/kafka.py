@@ -1,0 +1,246 @@
+"""
+The Kafka side of the consumer: the only module of this package that knows the client.
+
+Positions come from the database, never from Kafka: on assignment each partition is read on from where the read model
+stands. Offsets are committed to Kafka afterwards, for lag tools only.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import structlog
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_INVALID,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from consumers import metrics
+from consumers.faults import BrokersUnavailable
+from consumers.records import Batch, Partition, Record
+
+log = structlog.get_logger(__name__)
+
+Locate = Callable[[Collection[Partition]], Mapping[Partition, int | None] | None]
+
+PROPERTIES: dict[str, Any] = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    # A stored offset that the topic no longer has is an alarm; anything else would skip records in silence.
+    "auto.offset.reset": "error",
+    "partition.assignment.strategy": "cooperative-sticky",
+    "isolation.level": "read_committed",
+    "allow.auto.create.topics": False,
+    # A consumer that died gives its partitions up after this long.
+    "session.timeout.ms": 10_000,
+    "heartbeat.interval.ms": 2_000,
+    # Waiting for the database happens inside a poll where partitions are being assigned.
+    "max.poll.interval.ms": 600_000,
+    # Topics that do not exist yet are found this soon after they were made.
+    "topic.metadata.refresh.interval.ms": 10_000,
+    # Prefetched records of all partitions together; the client's default is 64 MB.
+    "queued.min.messages": 10_000,
+    "queued.max.messages.kbytes": 16_384,
+    "fetch.error.backoff.ms": 100,
+    "socket.keepalive.enable": True,
+    # Brokers close idle connections; that is no news.
+    "log.connection.close": False,
+}
+
+
+class Source:
+    """The partitions that this process was assigned, as batches. Not safe for more than one thread."""
+
+    def __init__(
+        self,
+        *,
+        connection: Mapping[str, Any],
+        group: str,
+        locate: Locate,
+        properties: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`locate` returns where to read on from, None where the process is to stop; it may block for minutes."""
+        self._locate = locate
+        self._positions: dict[Partition, int | None] = {}
+        self._stopped: set[Partition] = set()
+        self._backlog: list[Message] = []
+        self._paused = False
+        self._missing: set[str] = set()
+        self._consumer = Consumer(
+            {
+                "client.id": "auditlog-consumer",
+                **connection,
+                **PROPERTIES,
+                "group.id": group,
+                "error_cb": _report_error,
+                **(properties or {}),
+            },
+            logger=logging.getLogger("consumers.kafka.client"),
+        )
+
+    @property
+    def partitions(self) -> frozenset[Partition]:
+        """The partitions that are assigned and read."""
+        return frozenset(self._positions)
+
+    def check(self, *, timeout_seconds: float) -> None:
+        """
+        Ask a broker whether it is there.
+
+        :raises BrokersUnavailable: if none answers.
+        """
+        try:
+            self._consumer.list_topics(timeout=timeout_seconds)
+        except KafkaException as exc:
+            raise BrokersUnavailable(str(exc.args[0].str())) from exc
+
+    def subscribe(self, topics: Sequence[str]) -> None:
+        """Read these topics as a member of the group, also those that do not exist yet."""
+        self._consumer.subscribe(list(topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
+
+    def fetch(self, *, rows: int, seconds: float) -> Batch:
+        """Wait at most `seconds` for at most `rows` records, and return those of the partitions held now."""
+        messages, self._backlog = self._backlog, []
+        if len(messages) < rows:
+            messages += self._consumer.consume(num_messages=rows - len(messages), timeout=seconds)
+        records = tuple(record for message in messages if (record := self._record(message)) is not None)
+        return Batch(records, {record.partition: self._positions[record.partition] for record in records})
+
+    def advance(self, following: Mapping[Partition, int]) -> None:
+        """Note that everything before these offsets is stored, and tell Kafka for the sake of lag tools."""
+        held = {partition: offset for partition, offset in following.items() if partition in self._positions}
+        self._positions.update(held)
+        if held:
+            # Nobody reads from there: a failure changes nothing but what lag tools show.
+            self._consumer.commit(offsets=[_at(p, offset) for p, offset in held.items()], asynchronous=True)
+
+    def rewind(self) -> None:
+        """Read all partitions on from where the database says: what was fetched and not stored comes again."""
+        self._backlog = []
+        located = self._locate(self.partitions)
+        for partition, offset in (located or {}).items():
+            self._positions[partition] = offset
+            self._consumer.seek(_at(partition, _start(offset)))
+
+    def pause(self) -> None:
+        """Fetch nothing until `resume`, and stay a member of the group."""
+        self._paused = True
+        self._consumer.pause([_at(partition) for partition in self._positions])
+
+    def idle(self, *, seconds: float) -> None:
+        """Let time pass while paused: answer rebalances, keep what still comes in for the next fetch."""
+        self._backlog += self._consumer.consume(num_messages=1, timeout=seconds)
+
+    def resume(self) -> None:
+        """Fetch again."""
+        self._paused = False
+        self._consumer.resume([_at(partition) for partition in self._positions])
+
+    def close(self) -> None:
+        """Leave the group, so that others take over at once."""
+        self._consumer.close()
+
+    def _record(self, message: Message) -> Record | None:
+        """Return the message as a record; None for errors, and for what was stored or taken away meanwhile."""
+        error = message.error()
+        if error is not None:
+            self._handle(error, message)
+            return None
+        record = _as_record(message)
+        if record.partition not in self._positions:
+            return None
+        position = self._positions[record.partition]
+        return None if position is not None and record.offset < position else record
+
+    def _handle(self, error: KafkaError, message: Message) -> None:
+        topic, number = message.topic(), message.partition()
+        match error.code():
+            case KafkaError._AUTO_OFFSET_RESET | KafkaError.OFFSET_OUT_OF_RANGE if topic is not None:
+                self._stop(Partition(topic, number if number is not None else -1), error)
+            case KafkaError.UNKNOWN_TOPIC_OR_PART if topic is not None:
+                if topic not in self._missing:
+                    self._missing.add(topic)
+                    log.warning("consumer.topic_missing", topic=topic)
+            case _:
+                log.warning("consumer.kafka_error", code=error.name(), topic=topic, detail=error.str())
+
+    def _stop(self, partition: Partition, error: KafkaError) -> None:
+        """Read this partition no further: records between the stored offset and the topic's are gone."""
+        log.error(
+            "consumer.offset_not_on_topic",
+            topic=partition.topic,
+            partition=partition.number,
+            stored=self._positions.get(partition),
+            detail=error.str(),
+        )
+        metrics.STOPPED.labels(partition.topic, str(partition.number)).set(1)
+        self._stopped.add(partition)
+        if self._positions.pop(partition, None) is not None:
+            self._consumer.pause([_at(partition)])
+
+    def _assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        partitions = [Partition(p.topic, p.partition) for p in assigned]
+        located = self._locate(partitions)
+        if located is None:  # stopping: nothing will be read
+            consumer.incremental_assign([_at(p, OFFSET_INVALID) for p in partitions])
+            return
+        self._positions.update(located)
+        self._missing -= {p.topic for p in partitions}
+        consumer.incremental_assign([_at(p, _start(offset)) for p, offset in located.items()])
+        if self._paused:
+            consumer.pause([_at(p) for p in located])
+        metrics.ASSIGNED.set(len(self._positions))
+        log.info("consumer.assigned", partitions=_names(partitions))
+
+    def _revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
+        partitions = [Partition(p.topic, p.partition) for p in revoked]
+        for partition in partitions:
+            self._positions.pop(partition, None)
+            if partition in self._stopped:
+                self._stopped.discard(partition)
+                metrics.STOPPED.remove(partition.topic, str(partition.number))
+        consumer.incremental_unassign(revoked)
+        metrics.ASSIGNED.set(len(self._positions))
+        log.info("consumer.revoked", partitions=_names(partitions))
+
+
+def _report_error(error: KafkaError) -> None:
+    if error.fatal():
+        log.error("consumer.kafka_fatal", code=error.name(), detail=error.str())
+    else:
+        log.warning("consumer.kafka_unreachable", code=error.name(), detail=error.str())
+
+
+def _as_record(message: Message) -> Record:
+    topic, number, offset = message.topic(), message.partition(), message.offset()
+    if topic is None or number is None or offset is None:
+        raise KafkaException(f"A record without a position: {topic}[{number}]@{offset}")
+    return Record(Partition(topic, number), offset, _bytes(message.key()), _bytes(message.value()), _headers(message))
+
+
+def _headers(message: Message) -> tuple[tuple[str, bytes | None], ...]:
+    headers: Any = message.headers() or ()
+    return tuple((name, _bytes(value)) for name, value in headers)
+
+
+def _bytes(value: str | bytes | None) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value
+
+
+def _at(partition: Partition, offset: int = OFFSET_INVALID) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.number, offset)
+
+
+def _start(offset: int | None) -> int:
+    return OFFSET_BEGINNING if offset is None else offset
+
+
+def _names(partitions: Collection[Partition]) -> list[str]:
+    return [f"{topic}[{number}]" for topic, number in sorted(partitions)]

@@ -1,0 +1,154 @@
+"""The run loop: fetch a batch, store it, go on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from consumers import metrics
+from consumers.faults import BrokersUnavailable, OffsetConflict, Unavailable
+from consumers.projector import Projector
+from consumers.records import Batch, Partition
+
+log = structlog.get_logger(__name__)
+
+FIRST_WAIT_SECONDS = 0.25
+LONGEST_WAIT_SECONDS = 10.0
+SLICE_SECONDS = 0.25
+
+
+class BatchSource(Protocol):
+    """Where batches come from; see `consumers.kafka.Source`."""
+
+    @property
+    def partitions(self) -> frozenset[Partition]:
+        """The partitions held now."""
+
+    def check(self, *, timeout_seconds: float) -> None:
+        """Raise BrokersUnavailable where nobody answers."""
+
+    def fetch(self, *, rows: int, seconds: float) -> Batch:
+        """Return the next records."""
+
+    def advance(self, following: Mapping[Partition, int]) -> None:
+        """Note what is stored."""
+
+    def rewind(self) -> None:
+        """Begin again where the database stands."""
+
+    def pause(self) -> None:
+        """Fetch nothing."""
+
+    def idle(self, *, seconds: float) -> None:
+        """Stay in the group while paused."""
+
+    def resume(self) -> None:
+        """Fetch again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Moves batches from the source to the read model until `stop` is set."""
+
+    source: BatchSource
+    projector: Projector
+    stop: threading.Event
+    batch_rows: int
+    batch_seconds: float
+
+    def run(self) -> None:
+        """Consume until `stop` is set; a batch that is being stored is finished first."""
+        while not self.stop.is_set():
+            metrics.LAST_LOOP.set_to_current_time()
+            batch = self.source.fetch(rows=self.batch_rows, seconds=self.batch_seconds)
+            if batch.records:
+                self._store(batch)
+
+    def _store(self, batch: Batch) -> None:
+        """Store a batch; where the database is away, with the partitions paused until it is back."""
+        try:
+            stored: Batch | None = self._attempt(batch)
+        except Unavailable as exc:
+            self.source.pause()
+            stored = self._await_database(batch, exc)
+            # Before a rewind: a paused partition would resume where it was paused.
+            self.source.resume()
+        if stored is None:
+            self.source.rewind()
+        else:
+            self.source.advance(stored.next_offsets())
+
+    def _attempt(self, batch: Batch) -> Batch | None:
+        """Store a batch and return it; None where another consumer was first."""
+        try:
+            self.projector.store(batch)
+        except OffsetConflict:
+            log.warning("consumer.offset_conflict", partitions=len(batch.expected), records=len(batch.records))
+            return None
+        return batch
+
+    def _await_database(self, batch: Batch, reason: Unavailable) -> Batch | None:
+        """Try again until the batch is stored, lost to others, or the process stops; return what was stored."""
+        for seconds in waits():
+            log.warning("consumer.database_unavailable", reason=str(reason), next_attempt_seconds=seconds)
+            self._idle(seconds)
+            batch = batch.within(self.source.partitions)
+            if self.stop.is_set() or not batch.records:
+                break
+            try:
+                return self._attempt(batch)
+            except Unavailable as exc:
+                reason = exc
+        return Batch(())
+
+    def _idle(self, seconds: float) -> None:
+        """Let time pass in slices, each of which answers signals and rebalances."""
+        for _ in range(max(1, round(seconds / SLICE_SECONDS))):
+            if self.stop.is_set():
+                return
+            self.source.idle(seconds=SLICE_SECONDS)
+            metrics.LAST_LOOP.set_to_current_time()
+
+
+def waits() -> Iterator[float]:
+    """Yield the seconds to wait before each attempt: doubling, up to a limit."""
+    seconds = FIRST_WAIT_SECONDS
+    while True:
+        yield seconds
+        seconds = min(seconds * 2, LONGEST_WAIT_SECONDS)
+
+
+def locator(
+    projector: Projector, stop: threading.Event
+) -> Callable[[Collection[Partition]], Mapping[Partition, int | None] | None]:
+    """Return a function that reads positions, waiting for the database; None once `stop` is set."""
+
+    def locate(partitions: Collection[Partition]) -> Mapping[Partition, int | None] | None:
+        for seconds in waits():
+            try:
+                return projector.positions(partitions)
+            except Unavailable as exc:
+                log.warning("consumer.waiting_for_database", reason=str(exc), next_attempt_seconds=seconds)
+            if stop.wait(seconds):
+                break
+        return None
+
+    return locate
+
+
+def wait_for_brokers(source: BatchSource, stop: threading.Event) -> bool:
+    """Wait until a broker answers, saying so; False where `stop` came first."""
+    for seconds in waits():
+        try:
+            source.check(timeout_seconds=3)
+        except BrokersUnavailable as exc:
+            log.warning("consumer.waiting_for_kafka", reason=str(exc), next_attempt_seconds=seconds)
+        else:
+            return True
+        if stop.wait(seconds):
+            break
+    return False

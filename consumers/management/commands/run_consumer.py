@@ -1,0 +1,72 @@
+"""`manage.py run_consumer`: build the read model from the topics."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+from prometheus_client import start_http_server
+
+from auditlog import topics
+from consumers.kafka import Source
+from consumers.loop import Loop, locator, wait_for_brokers
+from consumers.projector import Projector
+
+log = structlog.get_logger(__name__)
+
+
+class Command(BaseCommand):
+    """See `help`."""
+
+    help = (
+        "Read the topics of all registered models and store their events in the audit log, each once. Start as many "
+        "as there is work for: they share the partitions. Waits for Kafka and PostgreSQL where these are down. SIGTERM "
+        "finishes the batch under way and exits with 0."
+    )
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
+        parser.add_argument("--group", default=settings.KAFKA_CONSUMER_GROUP, help="consumer group (%(default)s)")
+        parser.add_argument(
+            "--metrics-port", type=int, default=0, help="serve Prometheus metrics on this port; 0: nowhere"
+        )
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Consume until a signal."""
+        stop = _stopped_by_signals()
+        if options["metrics_port"]:
+            start_http_server(options["metrics_port"])
+        projector = Projector(group=options["group"])
+        source = Source(connection=settings.KAFKA_CONNECTION, group=options["group"], locate=locator(projector, stop))
+        try:
+            if wait_for_brokers(source, stop):
+                names = topics.all_topics()
+                log.info("consumer.started", group=options["group"], topics=len(names))
+                source.subscribe(names)
+                Loop(
+                    source=source,
+                    projector=projector,
+                    stop=stop,
+                    batch_rows=settings.CONSUMER_BATCH_ROWS,
+                    batch_seconds=settings.CONSUMER_BATCH_MILLISECONDS / 1000,
+                ).run()
+        finally:
+            source.close()
+        log.info("consumer.stopped")
+
+
+def _stopped_by_signals() -> threading.Event:
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    return stop
