@@ -18,7 +18,7 @@ PAGING_PARAMETERS = frozenset({"page", "page_size", "format"})
 
 
 class StrictModelSerializer(serializers.ModelSerializer[Any]):
-    """A model's serializer that names unknown fields, and checks the database's constraints before the database does."""
+    """Names unknown fields, and checks the database's constraints before the database does."""
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the validated values of a body that holds nothing unknown."""

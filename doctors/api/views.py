@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Model, ProtectedError
+from django.db.models import ProtectedError, QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer
 
 from doctors import models, services
 from doctors.api import filters, serializers
 from doctors.api.pagination import Pages
 from doctors.api.permissions import ChangePermission, ModelPermissions
 from doctors.api.strictness import StrictFilterBackend
+
+WRITES_OF_ONE = frozenset({"update", "partial_update", "destroy"})
 
 
 class Conflict(APIException):
@@ -37,28 +40,34 @@ class Resource(viewsets.ModelViewSet[Any]):
     pagination_class = Pages
     lookup_value_converter = "int"
 
-    def perform_create(self, serializer: BaseSerializer[Any]) -> None:
-        """Insert the row and its links together."""
-        self._save(serializer)
+    def get_queryset(self) -> QuerySet[Any]:
+        """Return the rows, locked where they are about to be written: a save writes every column."""
+        rows = super().get_queryset()
+        return rows.select_for_update(of=("self",)) if self.action in WRITES_OF_ONE else rows
 
-    def perform_update(self, serializer: BaseSerializer[Any]) -> None:
-        """Update the row and its links together."""
-        self._save(serializer)
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Insert a row and its links together."""
+        with _one_transaction():
+            return super().create(request, *args, **kwargs)
 
-    def perform_destroy(self, instance: Model) -> None:
-        """Delete the row and what belongs to it together."""
-        try:
-            with transaction.atomic():
-                instance.delete()
-        except (ProtectedError, IntegrityError) as exc:
-            raise Conflict from exc
+    def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Update a row and its links together."""
+        with _one_transaction():
+            return super().update(request, *args, **kwargs)
 
-    def _save(self, serializer: BaseSerializer[Any]) -> None:
-        try:
-            with transaction.atomic():
-                serializer.save()
-        except IntegrityError as exc:
-            raise Conflict from exc
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Delete a row and what belongs to it together."""
+        with _one_transaction():
+            return super().destroy(request, *args, **kwargs)
+
+
+@contextmanager
+def _one_transaction() -> Iterator[None]:
+    try:
+        with transaction.atomic():
+            yield
+    except (ProtectedError, IntegrityError) as exc:
+        raise Conflict from exc
 
 
 class DepartmentViewSet(Resource):

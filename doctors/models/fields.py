@@ -25,7 +25,7 @@ class DoctorSlugField(SlugField):
     Filled while the INSERT is prepared, so that `save` and `bulk_create` alike need one statement.
     """
 
-    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:  # noqa: ARG002 - Django's signature
         """Return the slug, made now where there is none."""
         slug = getattr(model_instance, self.attname)
         if not slug:
