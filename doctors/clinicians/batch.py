@@ -24,6 +24,8 @@ class Batch:
 
     clinicians: Mapping[str, Clinician]  # by NPI: persons whom no earlier batch described
     locations: Mapping[tuple[str, str], Row]  # by NPI and address id
+    # The hospitals of these persons: code -> name, empty where the file has none or an earlier batch has used it.
+    hospitals: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +109,7 @@ def _link_specialties(batch: Batch, doctors: Mapping[str, Doctor]) -> set[int]:
 
 
 def _link_hospitals(batch: Batch, doctors: Mapping[str, Doctor]) -> set[int]:
-    named: dict[str, str] = {}
-    for hospital in (found for clinician in batch.clinicians.values() for found in clinician.hospitals):
-        named[hospital.code] = named.get(hospital.code) or hospital.name
-    held = _departments(named)
+    held = _departments(batch.hospitals)
     wanted = {
         doctors[npi].pk: {held[hospital.code] for hospital in clinician.hospitals}
         for npi, clinician in batch.clinicians.items()
@@ -119,17 +118,12 @@ def _link_hospitals(batch: Batch, doctors: Mapping[str, Doctor]) -> set[int]:
 
 
 def _departments(named: Mapping[str, str]) -> dict[str, int]:
-    """
-    Return the keys of the departments by code, made where they are missing.
-
-    A name is set once: rows of one file spell the same hospital differently, and staff may have corrected it. Only
-    the code that stands in for a name which the file did not know gives way to one.
-    """
+    """Return the keys of the departments by code, made where they are missing and named as the file names them."""
     held = {department.code: department for department in Department.objects.filter(code__in=named)}
-    nameless = [row for code, row in held.items() if row.name == code and named[code]]
-    for department in nameless:
+    renamed = [row for code, row in held.items() if named[code] and row.name != named[code]]
+    for department in renamed:
         department.name = named[department.code]
-    _update(Department, nameless, ["name"])
+    _update(Department, renamed, ["name"])
     new = [Department(code=code, name=name or code) for code, name in sorted(named.items()) if code not in held]
     Department.objects.bulk_create(new)
     return {department.code: department.pk for department in (*held.values(), *new)}

@@ -1,7 +1,7 @@
 """
 Imports a file: batches of rows, each committed by itself, through outages of the database and until told to stop.
 
-The first row about a person says who that is, the first about an address what it looks like; what a batch committed
+The first row about a person, an address or a hospital says what that is; what a batch committed
 stays, so that a run can be broken off and repeated at any time.
 """
 
@@ -48,6 +48,7 @@ class _Seen:
 
     npis: set[int] = field(default_factory=set)
     addresses: set[bytes] = field(default_factory=set)
+    named_hospitals: set[str] = field(default_factory=set)
 
 
 def import_rows(
@@ -91,6 +92,7 @@ def _chunks(rows: Iterable[Row | Rejected], size: int) -> Iterator[list[Row | Re
 def _prepare(chunk: Iterable[Row | Rejected], seen: _Seen) -> tuple[Batch, int]:
     clinicians: dict[str, Clinician] = {}
     locations: dict[tuple[str, str], Row] = {}
+    hospitals: dict[str, str] = {}
     duplicates = 0
     for row in chunk:
         if isinstance(row, Rejected):
@@ -100,12 +102,22 @@ def _prepare(chunk: Iterable[Row | Rejected], seen: _Seen) -> tuple[Batch, int]:
         if int(npi) not in seen.npis:
             seen.npis.add(int(npi))
             clinicians[npi] = row.clinician
+            _name_hospitals(row.clinician, hospitals, seen)
         if address in seen.addresses:
             duplicates += 1
             continue
         seen.addresses.add(address)
         locations[npi, row.adrs_id] = row
-    return Batch(clinicians, locations), duplicates
+    return Batch(clinicians, locations, hospitals), duplicates
+
+
+def _name_hospitals(clinician: Clinician, hospitals: dict[str, str], seen: _Seen) -> None:
+    """Rows of one file may spell a hospital differently: taking each would rename it back and forth."""
+    for hospital in clinician.hospitals:
+        hospitals.setdefault(hospital.code, "")
+        if hospital.name and hospital.code not in seen.named_hospitals:
+            seen.named_hospitals.add(hospital.code)
+            hospitals[hospital.code] = hospital.name
 
 
 def _written(batch: Batch, *, stop: threading.Event, waiting: Waiting) -> Outcome | None:

@@ -113,7 +113,7 @@ def _signals() -> Iterator[_Stop]:
     def on_signal(number: int, _frame: object) -> None:
         stop.number = number
         stop.set()
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
