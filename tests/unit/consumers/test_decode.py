@@ -1,0 +1,193 @@
+"""A record is a row of the read model, or says why it is none."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumers.decode import Rejected, Row, decode
+from consumers.reasons import DeadLetterReason as Reason
+from consumers.records import Record
+from tests.unit.consumers.builders import HORIZON, LAW, NOW, SEQUENCE, event, record, uuid7
+
+NESTED = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def row_of(value: dict[str, Any] | bytes) -> Row:
+    """Decode a value that must be an event."""
+    decoded = decode(record(value), horizon=HORIZON)
+    assert isinstance(decoded, Row), decoded
+    return decoded
+
+
+def reason_of(read: Record) -> Reason:
+    """Decode a record that must be refused."""
+    decoded = decode(read, horizon=HORIZON)
+    assert isinstance(decoded, Rejected), decoded
+    return decoded.reason
+
+
+def without(name: str, *, inside: str | None = None) -> dict[str, Any]:
+    """Return an event that lacks a member."""
+    value = event()
+    (value[inside] if inside else value).pop(name)
+    return value
+
+
+def test_an_event_becomes_a_row() -> None:
+    value = event()
+    row = row_of(value)
+    assert (row.event_id, row.occurred_at) == (row.event_id.__class__(value["audit"]["event_id"]), NOW)
+    assert (row.model, row.object_pk, row.object_repr) == ("doctors.doctor", "17", "Dr Ada Byron")
+    assert (row.action, row.category, row.sequence) == ("update", "write", SEQUENCE)
+    assert json.loads(row.changes or "") == {"email": ["a@example.org", "b@example.org"], "department": [3, 4]}
+    assert json.loads(row.before or "") == value["before"]
+    assert json.loads(row.after or "") == value["after"]
+    assert (row.actor_id, row.actor_repr) == ("7", "m.okonkwo")
+    assert json.loads(row.actor or "") == value["audit"]["actor"]
+    assert (row.remote_addr, row.request_id, row.session) == ("192.0.2.7", "0f6e", "sha256:ab")
+    assert json.loads(row.context or "") == value["audit"]["context"]
+    assert (row.transaction_id, row.schema_version) == ("774", "doctors.doctor:3f9c2a")
+    assert (row.topic, row.partition, row.offset) == ("audit.doctors.doctor", 0, 0)
+    assert (row.m2m, row.data, row.reason, json.loads(row.masked or "")) == (None, None, None, ["tax_id"])
+
+
+def test_a_membership_has_no_changes() -> None:
+    links = {"field": "specialties", "target_model": "doctors.specialty", "added": ["3"], "removed": []}
+    row = row_of({**event(action="m2m.add", m2m=links), "op": "m", "before": None, "after": None})
+    assert (row.changes, row.before, row.after) == (None, None, None)
+    assert json.loads(row.m2m or "") == links
+
+
+def test_a_snapshot_says_what_is_and_not_what_changed() -> None:
+    row = row_of({**event(action="snapshot"), "op": "r", "before": None})
+    assert row.changes is None
+    assert row.after is not None
+
+
+def test_nothing_known_of_actor_and_context_is_null() -> None:
+    row = row_of(event(actor=None, context=None))
+    assert (row.actor, row.actor_id, row.context, row.remote_addr, row.request_id) == (None,) * 5
+
+
+def test_keys_that_are_not_known_yet_are_no_fault() -> None:
+    value = {**event(hereafter=[1]), "hereafter": {"a": 1}}
+    value["source"]["hereafter"] = True
+    value["audit"]["actor"]["hereafter"] = 1
+    assert '"hereafter": 1' in (row_of(value).actor or "")
+
+
+def test_an_event_of_another_producer_may_know_milliseconds_only() -> None:
+    assert row_of(without("ts_us")).occurred_at == NOW.replace(microsecond=123000)
+
+
+def test_numbers_keep_every_digit() -> None:
+    number = "123456789012345678901234567890.12345678901234567890"
+    text = json.dumps(event()).replace('"b@example.org"', number)
+    row = row_of(text.encode())
+    assert number in (row.after or "")
+    assert number in (row.changes or "")
+
+
+def test_an_escaped_backslash_before_u0000_is_no_nul() -> None:
+    assert row_of(event(reason="C:\\u0000")).reason == "C:\\u0000"
+
+
+def test_a_pair_of_surrogates_is_a_character() -> None:
+    assert row_of(event(reason="\U0001f600")).reason == "\U0001f600"
+
+
+def test_the_zone_of_an_ipv6_address_stays_in_the_context() -> None:
+    row = row_of(event(context={"remote_addr": "fe80::1%eth0"}))
+    assert (row.remote_addr, row.context) == ("fe80::1", '{"remote_addr": "fe80::1%eth0"}')
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, Reason.EMPTY_VALUE),
+        (b"", Reason.EMPTY_VALUE),
+        (b"\xff\xfe{}", Reason.INVALID_UTF8),
+        (b"{", Reason.INVALID_JSON),
+        (b"not json", Reason.INVALID_JSON),
+        (json.dumps(event()).encode() + b"}", Reason.INVALID_JSON),
+        (b'{"before":' + b"[" * 100_000, Reason.INVALID_JSON),
+        (b"[]", Reason.INVALID_EVENT),
+        (b"{}", Reason.INVALID_EVENT),
+        (without("before"), Reason.INVALID_EVENT),
+        (without("audit"), Reason.INVALID_EVENT),
+        (without("event_id", inside="audit"), Reason.INVALID_EVENT),
+        (without("sequence", inside="source"), Reason.INVALID_EVENT),
+        ({**event(), "op": "x"}, Reason.INVALID_EVENT),
+        ({**event(), "ts_ms": "yesterday"}, Reason.INVALID_EVENT),
+        ({**event(), "ts_us": 1.5}, Reason.INVALID_EVENT),
+        ({**event(), "after": [1]}, Reason.INVALID_EVENT),
+        ({**event(), "after": "text"}, Reason.INVALID_EVENT),
+        (event(event_id="17"), Reason.INVALID_EVENT),
+        (event(action=""), Reason.INVALID_EVENT),
+        (event(object_pk=17), Reason.INVALID_EVENT),
+        (event(category="gossip"), Reason.INVALID_EVENT),
+        (event(data=[1]), Reason.INVALID_EVENT),
+        (event(m2m="all"), Reason.INVALID_EVENT),
+        (event(actor="ada"), Reason.INVALID_EVENT),
+        (event(actor={"id": 7}), Reason.INVALID_EVENT),
+        (event(masked="tax_id"), Reason.INVALID_EVENT),
+        (event(context={"remote_addr": "a phone"}), Reason.INVALID_EVENT),
+        (event(reason="a\x00b"), Reason.UNSTORABLE_TEXT),
+        (event(data={"a\x00": 1}), Reason.UNSTORABLE_TEXT),
+        (event(data={"a": "\ud800"}), Reason.UNSTORABLE_TEXT),
+        (event(event_id="6f1c1b2e-3a7d-4c3f-9a51-0d6a5b1f9c11"), Reason.INVALID_EVENT_ID),
+        (event(event_id=str(uuid7(NOW - timedelta(days=2)))), Reason.INVALID_EVENT_ID),
+        (event(at=HORIZON.end), Reason.OUT_OF_HORIZON),
+        (event(at=HORIZON.earliest - timedelta(seconds=1)), Reason.OUT_OF_HORIZON),
+        (event(event_id=str(uuid7(HORIZON.end + timedelta(seconds=1)))), Reason.OUT_OF_HORIZON),
+        (event(event_id="ffffffff-ffff-7fff-bfff-ffffffffffff"), Reason.OUT_OF_HORIZON),
+        ({**event(), "ts_us": 2**63 - 1}, Reason.OUT_OF_HORIZON),
+    ],
+)
+def test_a_record_that_is_no_event_is_refused_with_its_reason(
+    value: dict[str, Any] | bytes | None, reason: Reason
+) -> None:
+    assert reason_of(record(value)) is reason
+
+
+def test_the_header_must_name_the_same_event() -> None:
+    value = event()
+    right = value["audit"]["event_id"].encode()
+    assert isinstance(decode(record(value, headers=[("ce_id", right)]), horizon=HORIZON), Row)
+    wrong = [("ce_id", str(uuid7(NOW)).encode())]
+    assert reason_of(record(value, headers=wrong)) is Reason.HEADER_MISMATCH
+
+
+def test_the_detail_does_not_quote_the_event() -> None:
+    decoded = decode(record(event(object_pk=["very secret"], reason={"very": "secret"})), horizon=HORIZON)
+    assert isinstance(decoded, Rejected)
+    assert "secret" not in decoded.detail
+    assert "object_pk" in decoded.detail
+
+
+@LAW
+@given(st.binary())
+def test_any_bytes_are_a_row_or_a_reason(value: bytes) -> None:
+    assert isinstance(decode(record(value), horizon=HORIZON), Row | Rejected)
+
+
+@LAW
+@given(st.sampled_from(sorted(event()["audit"])), NESTED)
+def test_any_json_in_place_of_a_member_is_a_row_or_a_reason(name: str, value: Any) -> None:
+    assert isinstance(decode(record(event(**{name: value})), horizon=HORIZON), Row | Rejected)
+
+
+@LAW
+@given(st.sampled_from(sorted(event())), NESTED)
+def test_any_json_at_the_top_is_a_row_or_a_reason(name: str, value: Any) -> None:
+    assert isinstance(decode(record({**event(), name: value}), horizon=HORIZON), Row | Rejected)
