@@ -1,8 +1,8 @@
 """
 Imports a file: batches of rows, each committed by itself, through outages of the database and until told to stop.
 
-The first row about a person, an address or a hospital says what that is; what a batch committed
-stays, so that a run can be broken off and repeated at any time.
+The first row about a person, an address or a hospital says what that is. What a batch committed stays, so that a run
+can be broken off and repeated at any time.
 """
 
 from __future__ import annotations

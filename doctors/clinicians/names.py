@@ -44,7 +44,8 @@ CITIES = (
 )
 STREETS = ("MAPLE AVE", "HARBOR RD", "US HWY 78 E", "31ST AVE SE", "HOSPITAL PKWY", "ELM ST", "COMMERCE DR")
 SECOND_LINES = ("", "", "SUITE 3", "FL 3", "BLDG B, SUITE 200", "UNIT 1450")
-# Number that no hospital has, as the file has it (a leading zero is lost), and name (missing for one, with a double blank for another).
+# A number that no hospital has, as the file has it (a leading zero is lost), and the name: one is missing, one has a
+# double blank.
 HOSPITALS = (
     ("990018", "EASTHAVEN COMMUNITY HOSPITAL"),
     ("990097", "LADY OF THE LAKE HOSPITAL AND MEDICAL CENTER"),

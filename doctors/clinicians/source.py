@@ -62,7 +62,7 @@ class ClinicianFile:
             except StopIteration:
                 return
             except csv.Error as exc:
-                yield Rejected(line, f"malformed CSV: {exc}")
+                yield Rejected(line, f"malformed CSV{self._extent(line)}: {exc}")
                 continue
             if any(value.strip() for value in values):
                 yield parse(line=line, header=self.header, values=values)
@@ -76,6 +76,10 @@ class ClinicianFile:
     def position_bytes(self) -> int:
         """How far the file is read, up to a buffer."""
         return self._binary.tell()
+
+    def _extent(self, line: int) -> str:
+        """A quote that nobody closes swallows the lines up to the next one: say which."""
+        return f" up to line {self._reader.line_num}" if self._reader.line_num > line else ""
 
     def _check_encoding(self) -> None:
         decoder: Any = codecs.getincrementaldecoder(self._encoding)()
