@@ -92,7 +92,7 @@ class Loop:
         return batch
 
     def _await_database(self, batch: Batch, reason: Unavailable) -> Batch | None:
-        """Try again until the batch is stored, lost to others, or the process stops; return what was stored."""
+        """Try again until the batch is stored, lost to others, or the process stops; None unless it was stored."""
         for seconds in waits():
             log.warning("consumer.database_unavailable", reason=str(reason), next_attempt_seconds=seconds)
             self._idle(seconds)
@@ -103,7 +103,7 @@ class Loop:
                 return self._attempt(batch)
             except Unavailable as exc:
                 reason = exc
-        return Batch(())
+        return None
 
     def _idle(self, seconds: float) -> None:
         """Let time pass in slices, each of which answers signals and rebalances."""

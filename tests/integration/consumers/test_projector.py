@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -171,7 +170,7 @@ def test_i11_an_event_out_of_the_horizon_is_a_dead_letter(projector: Projector) 
 
 
 @pytest.fixture
-def a_new_month() -> Iterator[datetime]:
+def a_new_month() -> datetime:
     """A month within the horizon that has no partition."""
     at = timezone.now() - timedelta(days=400)
     with connections["default"].cursor() as cursor:
