@@ -1,0 +1,123 @@
+"""Imports that are told to stop, or lose their database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connection
+
+from doctors.clinicians.importer import DatabaseUnavailable, Waiting, import_rows
+from doctors.clinicians.report import ImportReport
+from doctors.clinicians.source import ClinicianFile
+from doctors.models import PracticeLocation
+from tests.integration.doctors.conftest import ROWS, Events, Importer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def run(path: Path, progress: Callable[[ImportReport], None], **options: Any) -> ImportReport:
+    with ClinicianFile(path) as source:
+        return import_rows(
+            source,
+            stop=options.get("stop", threading.Event()),
+            waiting=options.get("waiting", Waiting()),
+            batch_rows=10,
+            progress=progress,
+        )
+
+
+def own_pid() -> int:
+    connection.ensure_connection()
+    return int(connection.connection.info.backend_pid)
+
+
+def test_a_stop_ends_the_import_after_the_batch_under_way(clinician_file: Path, import_file: Importer) -> None:
+    stop = threading.Event()
+
+    report = run(clinician_file, lambda report: stop.set() if report.rows >= 20 else None, stop=stop)
+
+    assert (report.complete, report.rows, report.last_line) == (False, 20, 21)
+    assert PracticeLocation.objects.count() == 20
+    rest = import_file(clinician_file)
+    assert rest["locations"] == {"created": ROWS - 20, "updated": 0, "unchanged": 20}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_keeps_what_is_committed_and_the_exit_code_says_so(
+    clinician_file: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    plain = ClinicianFile.__iter__
+
+    def interrupted(self: ClinicianFile) -> Any:
+        for count, row in enumerate(plain(self)):
+            if count == 15:
+                os.kill(os.getpid(), number)
+            yield row
+
+    monkeypatch.setattr(ClinicianFile, "__iter__", interrupted)
+
+    with pytest.raises(CommandError, match=r"up to line 11 is committed") as stopped:
+        call_command("import_clinicians", str(clinician_file), "--batch-rows", "10")
+
+    assert stopped.value.returncode == code
+    assert PracticeLocation.objects.count() == 10
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_connection_that_is_lost_between_batches_costs_nothing(
+    clinician_file: Path, owner: psycopg.Connection[Any], kill: Callable[[int], None], events: Events
+) -> None:
+    told: list[str] = []
+
+    def lose(report: ImportReport) -> None:
+        if report.rows in {20, 40}:
+            kill(own_pid())
+
+    report = run(clinician_file, lose, waiting=Waiting(tell=told.append))
+
+    assert report.complete
+    assert (report.rows, report.locations.created) == (ROWS, ROWS)
+    assert len(told) == 2
+    created = [event for event in events() if event["audit"]["model"] == "doctors.practicelocation"]
+    assert len(created) == ROWS
+
+
+def test_a_database_that_stays_away_ends_the_import_with_what_is_committed(
+    clinician_file: Path, kill: Callable[[int], None]
+) -> None:
+    with pytest.raises(DatabaseUnavailable, match="did not come back within 0 s") as given_up:
+        run(clinician_file, lambda _report: kill(own_pid()), waiting=Waiting(limit_seconds=0))
+
+    assert given_up.value.args[1].rows == 10
+    connection.close()
+    assert PracticeLocation.objects.count() == 10
+
+
+def test_two_imports_at_once_leave_each_row_once(clinician_file: Path) -> None:
+    reports: list[ImportReport] = []
+    start = threading.Barrier(2)
+
+    def work() -> None:
+        start.wait()
+        try:
+            reports.append(run(clinician_file, lambda _report: None))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [report.complete for report in reports] == [True, True]
+    assert sum(report.locations.created for report in reports) == PracticeLocation.objects.count() == ROWS
