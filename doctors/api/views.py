@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from doctors import models, services
 from doctors.api import filters, serializers
 from doctors.api.pagination import Pages
+from doctors.api.parsers import BoundedJSONParser
 from doctors.api.permissions import ChangePermission, ModelPermissions
 from doctors.api.strictness import StrictFilterBackend
 
@@ -35,6 +36,7 @@ class Conflict(APIException):
 class Resource(viewsets.ModelViewSet[Any]):
     """CRUD on one model, each request one transaction."""
 
+    parser_classes = [BoundedJSONParser]
     permission_classes = [ModelPermissions]
     filter_backends = [StrictFilterBackend]
     pagination_class = Pages
