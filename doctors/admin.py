@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.contrib import admin
+from django.db.models import URLField
 
 from doctors import models
 
@@ -61,6 +62,7 @@ class DoctorProfileAdmin(ProfileAdminBase):
     list_select_related = ("doctor",)
     autocomplete_fields = ("doctor",)
     ordering = ("pk",)
+    formfield_overrides = {URLField: {"assume_scheme": "https"}}
 
 
 @admin.register(models.PracticeLocation)
