@@ -17,8 +17,10 @@ from doctors.clinicians import names
 from doctors.clinicians.rows import COLUMNS
 from doctors.npi import check_digit
 
-FIRST_UNISSUED = 200_000_000
-NPI_STEP_MAXIMUM = 40_000
+# Nine digits each, without the check digit; even a file of the most rows, each about another person, stays below the end.
+FIRST_UNISSUED, END_OF_NPIS = 200_000_000, 300_000_000
+NPI_STEP_MAXIMUM = 9
+MOST_ROWS = 10_000_000
 # How many addresses a clinician has, and how often.
 LOCATIONS = ((1, 60), (2, 25), (3, 10), (5, 5))
 NO_PHONE_SHARE, MANGLED_PHONE_SHARE = 0.25, 0.05

@@ -8,9 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from doctors.clinicians.generator import write_file
-
-MOST_ROWS = 10_000_000
+from doctors.clinicians.generator import MOST_ROWS, write_file
 
 
 class Command(BaseCommand):

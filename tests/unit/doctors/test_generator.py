@@ -6,7 +6,7 @@ import csv
 import io
 from collections import Counter
 
-from doctors.clinicians.generator import write
+from doctors.clinicians.generator import END_OF_NPIS, FIRST_UNISSUED, MOST_ROWS, NPI_STEP_MAXIMUM, write
 from doctors.clinicians.rows import COLUMNS, MANGLED_NUMBER, Row, parse
 
 
@@ -56,3 +56,7 @@ def test_no_generated_address_is_repeated_and_no_npi_was_ever_issued() -> None:
 
     assert len({(row["NPI"], row["adrs_id"]) for row in rows}) == 5_000
     assert all(row["NPI"].startswith("2") for row in rows)
+
+
+def test_the_longest_file_does_not_run_out_of_npis() -> None:
+    assert FIRST_UNISSUED + MOST_ROWS * NPI_STEP_MAXIMUM < END_OF_NPIS
