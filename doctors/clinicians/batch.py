@@ -6,7 +6,7 @@ A batch is idempotent: written again after an unknown outcome, it finds its own 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from django.utils import timezone
 from doctors.clinicians.report import Tally
 from doctors.clinicians.rows import Clinician, Row
 from doctors.models import Department, Doctor, PracticeLocation, Specialty
+
+Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,87 +45,93 @@ def write(batch: Batch) -> Outcome:
     :raises django.db.DatabaseError: if it could not be committed, or nobody knows whether it was.
     """
     with transaction.atomic():
-        doctors, changed, created = _write_doctors(batch)
-        changed |= _link_specialties(batch, doctors)
-        changed |= _link_hospitals(batch, doctors)
-        changed -= created
-        described = len(batch.clinicians)
-        tally = Tally(created=len(created), updated=len(changed), unchanged=described - len(created) - len(changed))
-        return Outcome(doctors=tally, locations=_write_locations(batch, doctors))
+        npis = set(batch.clinicians) | {npi for npi, _ in batch.locations}
+        held = {doctor.npi: doctor for doctor in Doctor.objects.filter(npi__in=npis) if doctor.npi}
+        # Somebody may have deleted a doctor since an earlier batch: the row at hand tells as much.
+        lost = {npi: row.clinician for (npi, _), row in batch.locations.items() if npi not in held}
+        described = lost | dict(batch.clinicians)
+        new = [Doctor(npi=npi, **clinician.facts) for npi, clinician in described.items() if npi not in held]
+        changed = _update(
+            Doctor,
+            {
+                held[npi].pk: row.facts
+                for npi, row in described.items()
+                if npi in held and _differs(held[npi], row.facts)
+            },
+            updated_at=timezone.now(),
+        )
+        Doctor.objects.bulk_create(new)
+        keys = {npi: doctor.pk for npi, doctor in held.items()} | {
+            doctor.npi: doctor.pk for doctor in new if doctor.npi
+        }
+        persons = {keys[npi]: clinician for npi, clinician in described.items()}
+        changed |= _link_specialties(persons) | _link_hospitals(persons, batch.hospitals)
+        changed -= {doctor.pk for doctor in new}
+        unchanged = len(described) - len(new) - len(changed)
+        tally = Tally(created=len(new), updated=len(changed), unchanged=unchanged)
+        return Outcome(doctors=tally, locations=_write_locations(batch, keys))
 
 
-def _write_doctors(batch: Batch) -> tuple[dict[str, Doctor], set[int], set[int]]:
-    """Return the doctors of the batch by NPI, and the keys of those that changed and of those that are new."""
-    wanted = set(batch.clinicians) | {npi for npi, _ in batch.locations}
-    held = {doctor.npi: doctor for doctor in Doctor.objects.filter(npi__in=wanted) if doctor.npi}
-    new = [Doctor(npi=npi, **clinician.facts) for npi, clinician in batch.clinicians.items() if npi not in held]
-    now = timezone.now()
-    changed = []
-    for npi, clinician in batch.clinicians.items():
-        if npi in held and _differs(held[npi], clinician.facts):
-            held[npi].updated_at = now
-            changed.append(held[npi])
-    Doctor.objects.bulk_create(new)
-    _update(Doctor, changed, {"updated_at", *(name for row in batch.clinicians.values() for name in row.facts)})
-    held |= {doctor.npi: doctor for doctor in new if doctor.npi}
-    return held, {doctor.pk for doctor in changed}, {doctor.pk for doctor in new}
-
-
-def _write_locations(batch: Batch, doctors: Mapping[str, Doctor]) -> Tally:
-    keys = {(doctors[npi].pk, adrs_id): row for (npi, adrs_id), row in batch.locations.items()}
-    rows = PracticeLocation.objects.filter(doctor_id__in={doctor_id for doctor_id, _ in keys})
+def _write_locations(batch: Batch, doctors: Mapping[str, int]) -> Tally:
+    wanted = {(doctors[npi], adrs_id): row.address for (npi, adrs_id), row in batch.locations.items()}
+    rows = PracticeLocation.objects.filter(doctor_id__in={doctor_id for doctor_id, _ in wanted})
     held = {(row.doctor_id, row.adrs_id): row for row in rows}
     new = [
-        PracticeLocation(doctor_id=doctor_id, adrs_id=adrs_id, **row.address)
-        for (doctor_id, adrs_id), row in keys.items()
+        PracticeLocation(doctor_id=doctor_id, adrs_id=adrs_id, **address)
+        for (doctor_id, adrs_id), address in wanted.items()
         if (doctor_id, adrs_id) not in held
     ]
-    changed = [held[key] for key, row in keys.items() if key in held and _differs(held[key], row.address)]
+    differing = {held[key].pk: facts for key, facts in wanted.items() if key in held and _differs(held[key], facts)}
+    changed = _update(PracticeLocation, differing)
     PracticeLocation.objects.bulk_create(new)
-    _update(PracticeLocation, changed, {name for row in keys.values() for name in row.address})
-    return Tally(created=len(new), updated=len(changed), unchanged=len(keys) - len(new) - len(changed))
+    return Tally(created=len(new), updated=len(changed), unchanged=len(wanted) - len(new) - len(changed))
 
 
-def _differs(instance: models.Model, facts: Mapping[str, Any]) -> bool:
-    """Put the facts on the instance, and tell whether one of them was another."""
-    differing = [name for name, value in facts.items() if getattr(instance, name) != value]
-    for name in differing:
-        setattr(instance, name, facts[name])
-    return bool(differing)
+def _differs(instance: models.Model, facts: Facts) -> bool:
+    return any(getattr(instance, name) != value for name, value in facts.items())
 
 
-def _update(model: type[models.Model], rows: Sequence[Any], fields: Iterable[str]) -> None:
-    if rows:
-        model._default_manager.bulk_update(rows, sorted(fields))
+def _update(model: type[models.Model], wanted: Mapping[int, Facts], **stamp: Any) -> set[int]:
+    """
+    Put the facts on the rows with these keys, and return the keys of those that were changed.
+
+    Reads the rows once more, locked in the order of their keys: the statement writes all columns of the facts, and
+    must not put back what somebody changed after the first look.
+    """
+    if not wanted:
+        return set()
+    locked = model._default_manager.select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk")
+    changed = [row for row in locked if _differs(row, wanted[row.pk])]
+    for row in changed:
+        for name, value in {**wanted[row.pk], **stamp}.items():
+            setattr(row, name, value)
+    if changed:
+        model._default_manager.bulk_update(changed, sorted({*stamp, *wanted[changed[0].pk]}))
+    return {row.pk for row in changed}
 
 
-def _link_specialties(batch: Batch, doctors: Mapping[str, Doctor]) -> set[int]:
-    names = {name for clinician in batch.clinicians.values() for name in clinician.specialties}
+def _link_specialties(persons: Mapping[int, Clinician]) -> set[int]:
+    names = {name for clinician in persons.values() for name in clinician.specialties}
     held = dict(Specialty.objects.filter(name__in=names).values_list("name", "pk"))
     new = Specialty.objects.bulk_create(Specialty(name=name) for name in sorted(names - held.keys()))
     held |= {specialty.name: specialty.pk for specialty in new}
-    wanted = {
-        doctors[npi].pk: {held[name] for name in clinician.specialties} for npi, clinician in batch.clinicians.items()
-    }
+    wanted = {key: {held[name] for name in clinician.specialties} for key, clinician in persons.items()}
     return _set_links(Doctor.specialties.through, "specialty_id", wanted)
 
 
-def _link_hospitals(batch: Batch, doctors: Mapping[str, Doctor]) -> set[int]:
-    held = _departments(batch.hospitals)
-    wanted = {
-        doctors[npi].pk: {held[hospital.code] for hospital in clinician.hospitals}
-        for npi, clinician in batch.clinicians.items()
-    }
+def _link_hospitals(persons: Mapping[int, Clinician], named: Mapping[str, str]) -> set[int]:
+    codes = {hospital.code: "" for clinician in persons.values() for hospital in clinician.hospitals}
+    held = _departments(codes | dict(named))
+    wanted = {key: {held[hospital.code] for hospital in clinician.hospitals} for key, clinician in persons.items()}
     return _set_links(Doctor.departments.through, "department_id", wanted)
 
 
 def _departments(named: Mapping[str, str]) -> dict[str, int]:
     """Return the keys of the departments by code, made where they are missing and named as the file names them."""
     held = {department.code: department for department in Department.objects.filter(code__in=named)}
-    renamed = [row for code, row in held.items() if named[code] and row.name != named[code]]
-    for department in renamed:
-        department.name = named[department.code]
-    _update(Department, renamed, ["name"])
+    _update(
+        Department, {row.pk: {"name": named[code]} for code, row in held.items() if named[code] not in {"", row.name}}
+    )
     new = [Department(code=code, name=name or code) for code, name in sorted(named.items()) if code not in held]
     Department.objects.bulk_create(new)
     return {department.code: department.pk for department in (*held.values(), *new)}

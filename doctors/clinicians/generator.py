@@ -17,7 +17,7 @@ from doctors.clinicians import names
 from doctors.clinicians.rows import COLUMNS
 from doctors.npi import check_digit
 
-# Nine digits each, without the check digit; even a file of the most rows, each about another person, stays below the end.
+# Nine digits each, without the check digit. Even the longest file, each row about another person, stays below the end.
 FIRST_UNISSUED, END_OF_NPIS = 200_000_000, 300_000_000
 NPI_STEP_MAXIMUM = 9
 MOST_ROWS = 10_000_000

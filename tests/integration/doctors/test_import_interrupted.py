@@ -18,8 +18,8 @@ from django.db import connection
 from doctors.clinicians.importer import DatabaseUnavailable, Waiting, import_rows
 from doctors.clinicians.report import ImportReport
 from doctors.clinicians.source import ClinicianFile
-from doctors.models import PracticeLocation
-from tests.integration.doctors.conftest import ROWS, Events, Importer
+from doctors.models import Doctor, PracticeLocation
+from tests.integration.doctors.conftest import ROWS, Edit, Events, Importer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -121,3 +121,21 @@ def test_two_imports_at_once_leave_each_row_once(clinician_file: Path) -> None:
 
     assert [report.complete for report in reports] == [True, True]
     assert sum(report.locations.created for report in reports) == PracticeLocation.objects.count() == ROWS
+
+
+def test_a_doctor_whom_somebody_deletes_during_the_import_is_made_again_for_the_next_address(
+    clinician_file: Path, edit: Edit
+) -> None:
+    npi = "2000000028"
+    edit(clinician_file, lambda _number, record: record.update(NPI=npi))
+
+    def delete_once(report: ImportReport) -> None:
+        if report.rows == 10:
+            Doctor.objects.get(npi=npi).delete()
+
+    report = run(clinician_file, delete_once)
+
+    assert report.complete
+    assert report.doctors.created == 2
+    assert PracticeLocation.objects.filter(doctor__npi=npi).count() == ROWS - 10
+    assert Doctor.objects.get(npi=npi).specialties.exists()
