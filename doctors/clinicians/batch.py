@@ -95,8 +95,8 @@ def _update(model: type[models.Model], wanted: Mapping[int, Facts], **stamp: Any
     """
     Put the facts on the rows with these keys, and return the keys of those that were changed.
 
-    Reads the rows once more, locked in the order of their keys: the statement writes all columns of the facts, and
-    must not put back what somebody changed after the first look.
+    Reads the rows once more, locked in the order of their keys, so that imports at the same time neither deadlock nor
+    write, and record, the same change twice.
     """
     if not wanted:
         return set()

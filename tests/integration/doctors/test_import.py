@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 from doctors.models import Department, Doctor, PracticeLocation
 from tests.integration.doctors.conftest import ROWS, Edit, Events, Importer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_versions]
 
 DOCTOR, LOCATION = "doctors.doctor", "doctors.practicelocation"
 

@@ -102,14 +102,14 @@ def test_a_database_that_stays_away_ends_the_import_with_what_is_committed(
     assert PracticeLocation.objects.count() == 10
 
 
-def test_two_imports_at_once_leave_each_row_once(clinician_file: Path) -> None:
+def twice_at_once(path: Path) -> list[ImportReport]:
     reports: list[ImportReport] = []
     start = threading.Barrier(2)
 
     def work() -> None:
         start.wait()
         try:
-            reports.append(run(clinician_file, lambda _report: None))
+            reports.append(run(path, lambda _report: None))
         finally:
             connection.close()
 
@@ -118,9 +118,23 @@ def test_two_imports_at_once_leave_each_row_once(clinician_file: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    return reports
 
-    assert [report.complete for report in reports] == [True, True]
-    assert sum(report.locations.created for report in reports) == PracticeLocation.objects.count() == ROWS
+
+def test_two_imports_at_once_leave_each_row_and_each_change_once(
+    clinician_file: Path, edit: Edit, events: Events
+) -> None:
+    first = twice_at_once(clinician_file)
+
+    assert [report.complete for report in first] == [True, True]
+    assert sum(report.locations.created for report in first) == PracticeLocation.objects.count() == ROWS
+
+    edit(clinician_file, lambda number, record: record.update(phn_numbr=f"646{number:07}"))
+    events()
+    second = twice_at_once(clinician_file)
+
+    assert sum(report.locations.updated for report in second) == ROWS
+    assert [event["op"] for event in events()] == ["u"] * ROWS
 
 
 def test_a_doctor_whom_somebody_deletes_during_the_import_is_made_again_for_the_next_address(

@@ -13,7 +13,7 @@ from doctors import services
 from doctors.models import Appointment, Department, Doctor, DoctorProfile, Patient, PracticeLocation, Specialty
 from tests.integration.doctors.conftest import Events
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_versions]
 
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
 
