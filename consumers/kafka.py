@@ -117,9 +117,13 @@ class Source:
         """Note that everything before these offsets is stored, and tell Kafka for the sake of lag tools."""
         held = {partition: offset for partition, offset in following.items() if partition in self._positions}
         self._positions.update(held)
-        if held:
-            # Nobody reads from there: a failure changes nothing but what lag tools show.
+        if not held:
+            return
+        try:
             self._consumer.commit(offsets=[_at(p, offset) for p, offset in held.items()], asynchronous=True)
+        except KafkaException as exc:
+            # Nobody reads from there: it changes nothing but what lag tools show.
+            log.debug("consumer.kafka_commit_failed", detail=str(exc))
 
     def rewind(self) -> None:
         """Read all partitions on from where the database says: what was fetched and not stored comes again."""

@@ -1,0 +1,77 @@
+"""What capture writes is what the consumer reads: the outbox's own bytes become rows."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from auditlog import topics
+from auditlog.context import set_actor, set_reason
+from auditlog.events import record as record_event
+from auditlog.models import AuditLog
+from consumers.projector import Projector
+from consumers.records import Batch, Partition, Record
+from doctors.models import Department, Doctor, Specialty
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
+
+
+def project_outbox(projector: Projector) -> list[AuditLog]:
+    """Store what waits in the outbox as if it had come from one partition, and return the rows in its order."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT value, key FROM auditlog_outboxevent ORDER BY id")
+        waiting = cursor.fetchall()
+    at = Partition("captured", 0)
+    records = tuple(Record(at, n, key.encode(), value.encode()) for n, (value, key) in enumerate(waiting))
+    stored = projector.store(Batch(records, {at: None}))
+    assert (stored.events, stored.dead_letters) == (len(waiting), 0)
+    return list(AuditLog.objects.using("default").order_by("offset"))
+
+
+def doctor_of(**values: Any) -> Doctor:
+    """Save a doctor."""
+    return Doctor.objects.create(**{"first_name": "Ada", "last_name": "Byron", **values})
+
+
+def test_a_life_of_a_doctor_is_told_by_field_names(projector: Projector) -> None:
+    department = Department.objects.create(code="CARD", name="Cardiology")
+    with set_actor("importer"), set_reason("onboarding"):
+        doctor = doctor_of(consultation_fee=Decimal("120.50"), tax_id="secret", department=department)
+    doctor.consultation_fee, doctor.department, doctor.tax_id = Decimal("121.00"), None, "another"
+    doctor.save()
+    pk = str(doctor.pk)
+    doctor.delete()
+    rows = [row for row in project_outbox(projector) if row.model == "doctors.doctor"]
+    assert [(row.action, row.object_pk, row.category) for row in rows] == [
+        ("create", pk, "write"),
+        ("update", pk, "write"),
+        ("delete", pk, "write"),
+    ]
+    created, updated, deleted = (row.changes or {} for row in rows)
+    assert created["consultation_fee"] == [None, "120.50"]
+    assert updated["consultation_fee"] == ["120.50", "121.00"]
+    assert updated["department"] == [department.pk, None]
+    assert updated["tax_id"] == ["***", "***"]
+    assert "last_name" not in updated
+    assert deleted["last_name"] == ["Byron", None]
+    assert (rows[0].reason, rows[0].actor_repr) == ("onboarding", "importer")
+    assert rows[0].sequence < rows[1].sequence < rows[2].sequence
+
+
+def test_memberships_and_domain_events_are_rows(projector: Projector) -> None:
+    doctor, specialty = doctor_of(), Specialty.objects.create(name="Cardiology")
+    doctor.specialties.add(specialty)
+    record_event(doctor, action="activated", data={"previous": False})
+    rows = project_outbox(projector)
+    added, activated = rows[-2:]
+    assert (added.action, added.changes, added.before, added.after) == ("m2m.add", None, None, None)
+    links = added.m2m or {}
+    assert (links["field"], links["added"]) == ("specialties", [str(specialty.pk)])
+    assert (activated.action, activated.data) == ("activated", {"previous": False})
+
+
+def test_every_registered_model_has_its_topics() -> None:
+    assert {f"{topics.prefix()}.doctors.doctor", f"{topics.prefix()}.doctors.doctor.events"} <= set(topics.all_topics())
