@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from rest_framework.test import APIClient
 
 from doctors.models import Appointment, Department, Doctor, Patient, PracticeLocation, Specialty
@@ -172,6 +173,19 @@ def test_a_malformed_body_is_refused(admin: APIClient, content: bytes) -> None:
     response = admin.post("/api/doctors/", content, content_type="application/json")
 
     assert response.status_code == 400, response.content
+
+
+@pytest.mark.parametrize("logs_in", ["session", "key"])
+def test_a_body_of_ten_megabytes_is_refused(admin: APIClient, doctor: Doctor, logs_in: str) -> None:
+    if logs_in == "key":
+        # Without a session nothing has looked for a CSRF token: the parser is the first to read.
+        admin = APIClient()
+        admin.force_authenticate(get_user_model().objects.get(username="ada"))
+    content = b'{"bio": "' + b"x" * 10_000_000 + b'"}'
+
+    response = admin.patch(f"/api/doctors/{doctor.pk}/", content, content_type="application/json")
+
+    assert response.status_code == 413
 
 
 @pytest.mark.parametrize(
