@@ -137,7 +137,7 @@ def _written(batch: Batch, *, stop: threading.Event, waiting: Waiting) -> Outcom
                 raise DatabaseUnavailable(
                     f"The database did not come back within {waiting.limit_seconds:g} s."
                 ) from exc
-            log.warning("import.database_unavailable", error=type(exc).__name__, retry_in_seconds=pause)
+            log.debug("import.database_unavailable", error=type(exc).__name__, retry_in_seconds=pause)
             waiting.tell(f"The database is not available ({type(exc).__name__}); next try in {pause:g} s.")
             connection.close()
             if stop.wait(pause):
