@@ -8,6 +8,7 @@ stands. Offsets are committed to Kafka afterwards, for lag tools only.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,9 @@ from consumers.faults import BrokersUnavailable
 from consumers.records import Batch, Partition, Record
 
 log = structlog.get_logger(__name__)
+
+# An error that repeats, such as an absent broker, is logged once in this time.
+QUIET_SECONDS = 10.0
 
 Locate = Callable[[Collection[Partition]], Mapping[Partition, int | None] | None]
 
@@ -50,8 +54,10 @@ PROPERTIES: dict[str, Any] = {
     "queued.max.messages.kbytes": 16_384,
     "fetch.error.backoff.ms": 100,
     "socket.keepalive.enable": True,
-    # Brokers close idle connections; that is no news.
-    "log.connection.close": False,
+    "reconnect.backoff.ms": 250,
+    "reconnect.backoff.max.ms": 2_000,
+    # What its errors say, `error_cb` says less often.
+    "log_level": 2,
 }
 
 
@@ -79,7 +85,7 @@ class Source:
                 **connection,
                 **PROPERTIES,
                 "group.id": group,
-                "error_cb": _report_error,
+                "error_cb": ErrorReport(),
                 **(properties or {}),
             },
             logger=logging.getLogger("consumers.kafka.client"),
@@ -215,11 +221,23 @@ class Source:
         log.info("consumer.revoked", partitions=_names(partitions))
 
 
-def _report_error(error: KafkaError) -> None:
-    if error.fatal():
-        log.error("consumer.kafka_fatal", code=error.name(), detail=error.str())
-    else:
-        log.warning("consumer.kafka_unreachable", code=error.name(), detail=error.str())
+class ErrorReport:
+    """Logs the client's errors, each kind now and then: a broker that is away fails many times a second."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said: dict[int, float] = {}
+
+    def __call__(self, error: KafkaError) -> None:
+        """Log the error unless one of its kind was logged just now."""
+        now = self._clock()
+        if now - self._said.get(error.code(), -QUIET_SECONDS) < QUIET_SECONDS:
+            return
+        self._said[error.code()] = now
+        if error.fatal():
+            log.error("consumer.kafka_fatal", code=error.name(), detail=error.str())
+        else:
+            log.warning("consumer.kafka_unreachable", code=error.name(), detail=error.str())
 
 
 def _as_record(message: Message) -> Record:
