@@ -1,0 +1,101 @@
+"""A real Apache Kafka, one KRaft node on the loopback interface."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack import jars
+from devstack.errors import DevstackError
+from devstack.java import find_java
+from devstack.ports import HOST
+
+HEAP = "512m"
+STOP_SECONDS = 30
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller_port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={logs}
+auto.create.topics.enable=false
+num.partitions=6
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+log.retention.ms=-1
+log.cleaner.dedupe.buffer.size=16777216
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """A broker with its data in `directory`; ports are chosen by the caller."""
+
+    directory: Path
+    port: int
+    controller_port: int
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Return the address for clients."""
+        return f"{HOST}:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        """Return the file that holds what a broker started by `start` says."""
+        return self.directory / "kafka.log"
+
+    def prepare(self, *, progress: Callable[[str], None]) -> list[str]:
+        """
+        Fetch the jars, write the configuration, format the storage once; return the command that runs the broker.
+
+        :raises DevstackError: if the jars cannot be had or the storage cannot be formatted.
+        """
+        java = [str(find_java()), "-cp", os.pathsep.join(str(path) for path in jars.fetch(progress=progress))]
+        logs = self.directory / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        properties = self.directory / "server.properties"
+        properties.write_text(
+            PROPERTIES.format(host=HOST, port=self.port, controller_port=self.controller_port, logs=logs.resolve()),
+            encoding="utf-8",
+        )
+        if not (logs / "meta.properties").exists():
+            progress("formatting Kafka's storage")
+            cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            _run([*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)])
+        options = [f"-Xmx{HEAP}", f"-Xms{HEAP}", "-XX:+UseG1GC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+        return [java[0], *options, *java[1:], "kafka.Kafka", str(properties)]
+
+    def start(self, *, progress: Callable[[str], None]) -> subprocess.Popen[bytes]:
+        """Start the broker in a session of its own, so that a Ctrl-C on the terminal does not reach it."""
+        command = self.prepare(progress=progress)
+        with self.log.open("ab") as output:
+            return subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask the broker to end and see that it does."""
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DevstackError(f"Kafka's storage could not be formatted: {(done.stderr or done.stdout)[-2_000:]}")
