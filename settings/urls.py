@@ -11,3 +11,8 @@ urlpatterns = [
     path("api/", include("doctors.api.urls")),
     path("", include("auditlog.api.service_urls")),
 ]
+
+handler400 = "auditlog.api.problems.bad_request"
+handler403 = "auditlog.api.problems.permission_denied"
+handler404 = "auditlog.api.problems.not_found"
+handler500 = "auditlog.api.problems.server_error"

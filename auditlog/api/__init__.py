@@ -1,0 +1,1 @@
+"""The audit API: HTTP in front of `auditlog.queries`."""

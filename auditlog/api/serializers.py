@@ -1,0 +1,73 @@
+"""The shapes that the audit API answers with, for the answers and for the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from auditlog.models import AuditLog
+
+EVENT_FIELDS = (
+    "event_id occurred_at stored_at model object_pk object_repr action category changes m2m data actor request_id "
+    "transaction_id remote_addr reason sequence"
+).split()
+DETAIL_FIELDS = [*EVENT_FIELDS, "before", "after", "context", "masked", "topic", "partition", "offset"]
+
+
+class EventSerializer(serializers.ModelSerializer[AuditLog]):
+    """One event of a list."""
+
+    class Meta:
+        model = AuditLog
+        fields = EVENT_FIELDS
+        read_only_fields = EVENT_FIELDS
+
+
+class EventDetailSerializer(serializers.ModelSerializer[AuditLog]):
+    """One event with both images of the row and where it was read from."""
+
+    class Meta:
+        model = AuditLog
+        fields = DETAIL_FIELDS
+        read_only_fields = DETAIL_FIELDS
+
+
+class WindowSerializer(serializers.Serializer[Any]):
+    """The time window that was applied; null: unbounded."""
+
+    to = serializers.DateTimeField(allow_null=True)
+    applied = serializers.CharField(help_text="`requested`, `default-<n>-days` or `all`")
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """Return the fields, with `from`, which cannot be written as an attribute."""
+        return {"from": serializers.DateTimeField(allow_null=True), **super().get_fields()}
+
+
+class EventPageSerializer(serializers.Serializer[Any]):
+    """A page of events, newest first."""
+
+    results = EventSerializer(many=True)
+    next = serializers.URLField(allow_null=True, help_text="Older events")
+    previous = serializers.URLField(allow_null=True, help_text="Newer events")
+    window = WindowSerializer()
+    count = serializers.IntegerField(allow_null=True, help_text="Not counted: null")
+
+
+class ProblemErrorSerializer(serializers.Serializer[Any]):
+    """One value that cannot be accepted."""
+
+    pointer = serializers.CharField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    """An error as RFC 9457 describes it."""
+
+    type = serializers.URLField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    code = serializers.CharField()
+    errors = ProblemErrorSerializer(many=True)
