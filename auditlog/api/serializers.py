@@ -8,10 +8,25 @@ from rest_framework import serializers
 
 from auditlog.models import AuditLog
 
-EVENT_FIELDS = (
-    "event_id occurred_at stored_at model object_pk object_repr action category changes m2m data actor request_id "
-    "transaction_id remote_addr reason sequence"
-).split()
+EVENT_FIELDS = [
+    "event_id",
+    "occurred_at",
+    "stored_at",
+    "model",
+    "object_pk",
+    "object_repr",
+    "action",
+    "category",
+    "changes",
+    "m2m",
+    "data",
+    "actor",
+    "request_id",
+    "transaction_id",
+    "remote_addr",
+    "reason",
+    "sequence",
+]
 DETAIL_FIELDS = [*EVENT_FIELDS, "before", "after", "context", "masked", "topic", "partition", "offset"]
 
 

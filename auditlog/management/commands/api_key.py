@@ -1,0 +1,61 @@
+"""`manage.py api_key create|revoke|list`: keys for programs that use the APIs."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from auditlog import api_keys
+from auditlog.models import ApiKey
+
+
+class Command(BaseCommand):
+    """Make, revoke and list API keys."""
+
+    help = "Make, revoke and list API keys. A new key is printed once; only a digest of it is stored."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the subcommands."""
+        commands = parser.add_subparsers(dest="command", required=True)
+        create = commands.add_parser("create", help="make a key for a user and print it")
+        create.add_argument("username")
+        create.add_argument("--name", required=True, help="what the key is for")
+        create.add_argument("--days", type=int, help="days until it expires (default: never)")
+        revoke = commands.add_parser("revoke", help="make a key useless")
+        revoke.add_argument("prefix", help="the part before the dot")
+        for command in (create, revoke, commands.add_parser("list", help="list all keys")):
+            command.add_argument("--json", action="store_true", help="print JSON")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Run a subcommand."""
+        report, text = getattr(self, f"_{options['command']}")(options)
+        self.stdout.write(json.dumps(report, default=str) if options["json"] else text)
+
+    def _create(self, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        users = get_user_model()
+        days = options["days"]
+        if days is not None and not 1 <= days <= 36_500:  # noqa: PLR2004 - a century
+            raise CommandError("--days must be between 1 and 36500.")
+        try:
+            user = users._default_manager.get_by_natural_key(options["username"])
+        except users.DoesNotExist as exc:
+            raise CommandError(f"There is no user {options['username']!r}.") from exc
+        expires_at = timezone.now() + timedelta(days=days) if days else None
+        key = api_keys.issue(user=user, name=options["name"], expires_at=expires_at)
+        return {"key": key, "prefix": key.partition(".")[0], "expires_at": expires_at}, key
+
+    def _revoke(self, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        if not api_keys.revoke(prefix=options["prefix"], now=timezone.now()):
+            raise CommandError(f"There is no key {options['prefix']!r}.")
+        return {"prefix": options["prefix"], "revoked": True}, f"Revoked {options['prefix']}."
+
+    def _list(self, options: dict[str, Any]) -> tuple[dict[str, Any], str]:  # noqa: ARG002
+        columns = ("prefix", "name", "user__username", "created_at", "expires_at", "revoked_at")
+        rows = list(ApiKey.objects.order_by("pk").values(*columns))
+        lines = [" ".join(str(value or "-") for value in row.values()) for row in rows]
+        return {"results": rows}, "\n".join(lines) or "There are no keys."
