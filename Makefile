@@ -1,0 +1,73 @@
+# Everything a developer does; `make help` lists it. Needs Python 3.11 and make, fetches the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.installed
+PACKAGES := auditlog publishers consumers doctors settings devstack tests bench
+PRODUCTION := DJANGO_SETTINGS_MODULE=settings.production DJANGO_ALLOWED_HOSTS=example.org \
+	DJANGO_SECRET_KEY=a-key-for-the-check-only-0123456789-abcdefghijklmnopqrstuvwxyz \
+	DATABASE_URL=postgres://check@127.0.0.1/check KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092
+
+.PHONY: help run test checks postgres-versions lint typecheck format lock bench openapi clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+$(STAMP): requirements/dev.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed and $(PYTHON) was not found: install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Making .venv and installing the locked requirements …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --progress-bar on -r requirements/dev.txt \
+		|| { echo "The requirements could not be installed: check the network or the proxy, then run make again." >&2; exit 1; }
+	@touch $@
+
+run: $(STAMP)  ## start everything: PostgreSQL, Kafka, API, relay, consumer, demo data
+	@exec $(BIN)/python manage.py devstack up
+
+test: checks postgres-versions  ## every check, on a real PostgreSQL and a real Kafka
+	$(BIN)/python -m pytest
+
+checks: lint typecheck
+	$(BIN)/lint-imports
+	DATABASE_URL=postgres://check@127.0.0.1:1/check $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
+	@fresh=$$(mktemp); trap 'rm -f "$$fresh"' EXIT; \
+	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file "$$fresh"; \
+	diff -u docs/reference/openapi.yaml "$$fresh" || { echo "docs/reference/openapi.yaml is not what the code says: run make openapi." >&2; exit 1; }
+
+postgres-versions: $(STAMP)
+	@if [ -x /usr/lib/postgresql/15/bin/postgres ]; then \
+		TEST_POSTGRES=15 $(BIN)/python -m pytest -m postgres_versions; \
+	elif [ -n "$${REQUIRE_EXTRAS:-}" ]; then \
+		echo "PostgreSQL 15 is not installed (postgresql-15), and REQUIRE_EXTRAS is set." >&2; exit 1; \
+	else \
+		echo "NOT RUN: the tests marked postgres_versions on PostgreSQL 15 (install postgresql-15 to run them)."; \
+	fi
+
+lint: $(STAMP)  ## ruff: format and rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+typecheck: $(STAMP)  ## mypy strict
+	$(BIN)/mypy $(PACKAGES)
+
+format: $(STAMP)  ## rewrite in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(STAMP)  ## resolve requirements/*.in anew, with hashes
+	$(BIN)/python -m uv pip compile -q --generate-hashes --python-version 3.11 requirements/base.in -o requirements/base.txt
+	$(BIN)/python -m uv pip compile -q --generate-hashes --python-version 3.11 requirements/dev.in -o requirements/dev.txt
+
+bench: $(STAMP)  ## measure on the local stack
+	$(BIN)/python -m bench
+
+openapi: $(STAMP)  ## write docs/reference/openapi.yaml
+	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/reference/openapi.yaml
+
+clean:  ## remove the local stack's data and the virtual environment
+	@if [ -x $(BIN)/python ] && [ -d .devstack ]; then $(BIN)/python manage.py devstack down; fi
+	rm -rf .devstack .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles build dist
