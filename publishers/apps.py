@@ -10,3 +10,10 @@ class PublishersConfig(AppConfig):
 
     name = "publishers"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Wake the relay after each commit that wrote to the outbox."""
+        from auditlog.signals import outbox_written
+        from publishers.wake import waker
+
+        outbox_written.connect(waker.wake, dispatch_uid="publishers.wake")
