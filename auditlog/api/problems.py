@@ -116,7 +116,7 @@ def problem(*, status: int, code: Code, detail: str, errors: list[dict[str, Any]
     }
 
 
-def _translated(exc: Exception) -> exceptions.APIException | None:
+def _translated(exc: Exception) -> exceptions.APIException | None:  # noqa: PLR0911 - one for each kind
     match exc:
         case exceptions.APIException():
             return exc
