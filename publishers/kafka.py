@@ -154,7 +154,8 @@ def create_topics(*, connection: Mapping[str, Any], names: Sequence[str], partit
     """Create topics that keep everything for ever; one that exists by now is left alone."""
     config = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
     wanted = [NewTopic(name, partitions, replication, config=config) for name in names]
-    for future in AdminClient(dict(connection)).create_topics(wanted).values() if wanted else ():
+    admin = AdminClient(dict(connection))  # must live until its futures are done
+    for future in admin.create_topics(wanted).values() if wanted else ():
         try:
             future.result()
         except KafkaException as exc:

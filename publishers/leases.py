@@ -11,7 +11,8 @@ from publishers.models import SHARDS
 
 # Say that this relay lives. Index: primary key.
 JOIN = """
-INSERT INTO publishers_relaymember (owner, until) VALUES (%(owner)s, clock_timestamp() + make_interval(secs => %(seconds)s))
+INSERT INTO publishers_relaymember (owner, until)
+VALUES (%(owner)s, clock_timestamp() + make_interval(secs => %(seconds)s))
 ON CONFLICT (owner) DO UPDATE SET until = excluded.until
 """
 # Count the relays that live. A handful of rows, no index.
