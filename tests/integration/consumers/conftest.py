@@ -20,8 +20,13 @@ Connect = Callable[[Role], psycopg.Connection[Any]]
 
 @pytest.fixture
 def read_model(transactional_db: None) -> Iterator[None]:
-    """The tables of the read model, with every partition of the migrations and none of a test's own."""
-    yield
+    """The tables of the read model as their owner sees them, with none but the migrations' partitions at the end."""
+    with acting_as(Role.OWNER, alias="default"), acting_as(Role.OWNER):
+        yield
+        _drop_new_partitions()
+
+
+def _drop_new_partitions() -> None:
     with connections["default"].cursor() as cursor:
         cursor.execute(
             "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
@@ -57,9 +62,9 @@ def as_role(read_model: None) -> Iterator[Connect]:
 
 
 @contextmanager
-def acting_as(role: Role) -> Iterator[None]:
-    """Connect the `audit` alias as `role`."""
-    connection = connections["audit"]
+def acting_as(role: Role, *, alias: str = "audit") -> Iterator[None]:
+    """Connect an alias as `role`."""
+    connection = connections[alias]
     connection.close()
     user = connection.settings_dict["USER"]
     connection.settings_dict["USER"] = role.value
