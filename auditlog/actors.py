@@ -26,7 +26,14 @@ class Actor(msgspec.Struct, frozen=True):
     id: str | None
     repr: str | None
     type: str
-    on_behalf_of: dict[str, Any] | None = None
+    # Whom the actor impersonates.
+    on_behalf_of: Actor | None = None
+
+    def members(self) -> dict[str, Any]:
+        """Return `audit.actor`."""
+        other = self.on_behalf_of
+        impersonated = None if other is None else {"id": other.id, "repr": other.repr}
+        return {"id": self.id, "repr": self.repr, "type": self.type, "on_behalf_of": impersonated}
 
     @classmethod
     def of(cls, who: Any, *, kind: ActorType | None = None) -> Actor | None:

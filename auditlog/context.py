@@ -50,8 +50,7 @@ def set_actor(actor: Any, *, on_behalf_of: Any = None) -> Iterator[None]:
     """
     who = Actor.of(actor)
     if who is not None and on_behalf_of is not None:
-        other = Actor.of(on_behalf_of)
-        who = Actor(who.id, who.repr, who.type, {"id": other.id, "repr": other.repr} if other else None)
+        who = Actor(who.id, who.repr, who.type, Actor.of(on_behalf_of))
     with _changed(actor=who):
         yield
 
@@ -117,9 +116,7 @@ def render_members(*, actor: Actor | None, reason: str | None) -> str:
 
 def encode_actor(actor: Actor | None) -> str:
     """Return `audit.actor` as JSON text."""
-    if actor is None:
-        return "null"
-    return encode({"id": actor.id, "repr": actor.repr, "type": actor.type, "on_behalf_of": actor.on_behalf_of})
+    return "null" if actor is None else encode(actor.members())
 
 
 def traceparent() -> str | None:

@@ -16,7 +16,7 @@ from auditlog.capture.state import capability, report_uncaptured
 from auditlog.errors import NotRegistered
 from auditlog.metrics import UncapturedReason
 from auditlog.registry import auditlog
-from auditlog.text import clean, encode
+from auditlog.text import clean, encode, key_text
 from auditlog.vocabulary import Action, Category
 from auditlog.wake import schedule_wake
 
@@ -73,7 +73,7 @@ def record(
                 audit,
                 event_type,
                 version,
-                str(instance.pk),
+                key_text(instance.pk),
                 encode(data) if data is not None else None,
                 _members(actor, reason),
                 _repr(instance, label),

@@ -70,6 +70,10 @@ class Frames:
         wanted = frozenset(keys)
         return [frame for frame in frames.values() if frame.key in wanted]
 
+    def of_label(self, label: str) -> list[Frame]:
+        """Return all open frames of a model."""
+        return list(self._by_label.get(label, {}).values())
+
     def drop(self, frames: Iterable[Frame]) -> None:
         """Forget frames whose statement failed."""
         for frame in frames:

@@ -37,7 +37,8 @@ class Registration:
     mapping_fields: Mapping[str, str] = field(default_factory=dict)
     # Field name -> "full" or "hash".
     masks: Mapping[str, str] = field(default_factory=dict)
-    m2m_fields: frozenset[str] = frozenset()
+    # None: all that the model declares.
+    m2m_fields: frozenset[str] | None = None
     m2m_labels: bool = False
     bulk: BulkPolicy = BulkPolicy.CAPTURE
     topic: str | None = None
@@ -46,6 +47,10 @@ class Registration:
     def tracks(self, name: str) -> bool:
         """Tell whether the field of this name is part of the images."""
         return (not self.include_fields or name in self.include_fields) and name not in self.exclude_fields
+
+    def tracks_links(self, name: str) -> bool:
+        """Tell whether memberships in the many-to-many field of this name become events."""
+        return (self.m2m_fields is None or name in self.m2m_fields) and name not in self.exclude_fields
 
 
 class AuditlogRegistry:
@@ -63,7 +68,7 @@ class AuditlogRegistry:
         exclude_fields: Iterable[str] | None = None,
         mapping_fields: Mapping[str, str] | None = None,
         mask_fields: Collection[str] | Mapping[str, str] | None = None,
-        mask_callable: str | None = None,
+        mask_callable: str | None = None,  # noqa: ARG002 - see the docstring
         m2m_fields: Collection[str] | None = None,
         serialize_data: bool = False,  # noqa: ARG002 - images are always stored
         serialize_kwargs: dict[str, Any] | None = None,  # noqa: ARG002
@@ -78,8 +83,9 @@ class AuditlogRegistry:
         Audit `model`; without a model, return a class decorator.
 
         `mask_fields` is a list (the value becomes "***") or `{field: "hash"}` (a keyed hash: equal values look equal).
-        `m2m_fields` names many-to-many fields declared on this model; none by default. The `serialize_*` keywords of
-        django-auditlog are accepted and have no effect: images are always stored.
+        `m2m_fields` names many-to-many fields that this model declares; all of them by default (none in
+        django-auditlog). Its `serialize_*` keywords are accepted and have no effect: images are always stored.
+        `mask_callable` is accepted too; what it would shorten is masked in full, so that nothing gets out.
 
         :raises RegistrationError: for a model that is never captured, and for unknown masks or policies.
         """
@@ -93,7 +99,7 @@ class AuditlogRegistry:
                     exclude_fields=frozenset(exclude_fields or ()) | _global_names("AUDITLOG_EXCLUDE_TRACKING_FIELDS"),
                     mapping_fields=dict(mapping_fields or {}),
                     masks=_masks(mask_fields),
-                    m2m_fields=frozenset(m2m_fields or ()),
+                    m2m_fields=None if m2m_fields is None else frozenset(m2m_fields),
                     m2m_labels=m2m_labels,
                     bulk=_bulk_policy(bulk),
                     topic=topic,

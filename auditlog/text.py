@@ -23,6 +23,11 @@ def encode(value: Any) -> str:
     return msgspec.json.encode(_cleaned(value), enc_hook=str).decode()
 
 
+def key_text(key: Any) -> str:
+    """Return a primary key as the text that stands for the object: a composite one as a JSON array."""
+    return encode(list(key)) if isinstance(key, tuple) else str(key)
+
+
 def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
         return clean(value)

@@ -18,7 +18,7 @@ def schedule_wake(connection: BaseDatabaseWrapper) -> None:
     already there. A hook too many costs a flag, one too few a poll of the relay.
     """
     if connection.run_on_commit:
-        savepoints, hook, _robust = connection.run_on_commit[-1]
+        savepoints, hook = connection.run_on_commit[-1][:2]
         if isinstance(hook, partial) and hook.func is _wake and savepoints == set(connection.savepoint_ids):
             return
     if not connection.in_atomic_block and not connection.get_autocommit():

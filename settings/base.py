@@ -80,7 +80,8 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-WHITENOISE_USE_FINDERS = not env.production
+# Outside production, static files are served out of the packages; nothing needs to be collected.
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = not env.production
 MEDIA_URL = "media/"
 MEDIA_ROOT = env.text("MEDIA_ROOT", default=str(BASE_DIR / ".devstack" / "media"))
 # Bodies over this size are refused with 413 before they are parsed; bytes.

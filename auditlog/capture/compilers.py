@@ -41,7 +41,7 @@ LOCKED = "auditlog_o"
 class _Capturing:
     """What the three compilers share: run the statement, wake the relay after it, drop frames when it fails."""
 
-    connection: BaseDatabaseWrapper
+    connection: Any  # a BaseDatabaseWrapper of the PostgreSQL family
     query: Any
     statement: Statement | None = None
 
@@ -119,7 +119,7 @@ class CapturingUpdate(_Capturing):
         """Return the statement with the event in its RETURNING clause."""
         sql, params = super().as_sql()  # type: ignore[misc]
         statement = self.statement
-        if statement is None or not sql or statement.plan.row is None:
+        if statement is None or not sql:
             return sql, params
         if statement.can.returns_old_rows:
             write = Write(sql, tuple(params), "u", OLD_ROW, NEW_ROW, RENAMED)

@@ -19,6 +19,7 @@ from psycopg import sql
 from auditlog import __version__, topics
 from auditlog.registry import Registration, auditlog
 from auditlog.text import encode
+from auditlog.vocabulary import Action
 
 MASK = "***"
 # Stands for the schema of our functions until a connection is known; no identifier or literal can hold NUL.
@@ -48,7 +49,7 @@ class Column:
         if self.mask == "full":
             return f"CASE WHEN {value} IS NOT NULL THEN '{MASK}' END AS {quote(self.name)}"
         if self.mask == "hash":
-            return f"{SCHEMA}auditlog_hash({value}::text) AS {quote(self.name)}"
+            return f"{SCHEMA}auditlog_hash({value}) AS {quote(self.name)}"
         cast = self._cast()
         return f"{cast.format(value)} AS {quote(self.name)}" if cast else value
 
@@ -126,39 +127,49 @@ class LinkPlan:
     field_name: str
     target_model: str
 
-    def emit(self, *, schema: str, action: str) -> str:
+    def emit(self, *, schema: str, action: str, owner: str, target: str) -> str:
         """
-        Return the call of `auditlog_emit_links` over the rows of `auditlog_links`, grouped by owner.
+        Return the call of `auditlog_emit_links` over rows of `auditlog_links` that are grouped by `owner`.
 
         It has four parameters: labels, frame, reprs, traceparent.
         """
         through = "NULL"
-        if self.fields:
-            through = (
-                "'{' || string_agg(to_json(auditlog_target)::text || ':' || "
-                f"{schema}.auditlog_image(auditlog_through), ',') || '}}'"
-            )
+        if self.fields and action != Action.M2M_REMOVE:
+            through = f"'{{' || string_agg(to_json({target})::text || ':' || auditlog_through, ',') || '}}'"
         return (
             f"{schema}.auditlog_emit_links('{action}', {self.constants}, min(auditlog_table::text)::oid, "
-            f"auditlog_owner, {literal(self.field_name)}, {literal(self.target_model)}, "
-            f"array_agg(auditlog_target ORDER BY length(auditlog_target), auditlog_target), {through}, %s, %s, %s, %s)"
+            f"{owner}, {literal(self.field_name)}, {literal(self.target_model)}, "
+            f"array_agg({target} ORDER BY length({target}), {target}), {through}, %s, %s, %s, %s)"
         )
 
-    def returning(self, row: str, *, schema: str) -> str:
-        """Return the columns that the statement on the through table hands on: owner, target, table, own fields."""
-        columns = [
-            self.owner_lookup.replace("{}", f"{row}.{quote(self.owner_column)}"),
-            self.target_lookup.replace("{}", f"{row}.{quote(self.target_column)}"),
-            f"{row}.tableoid",
-        ]
-        if self.fields:
-            columns.append(image_expression(row, self.fields, whole_row=False))
-        return ", ".join(columns).replace(SCHEMA, f"{schema}.")
+    def returning(self, *, old: str | None, new: str | None, schema: str) -> dict[str, str]:
+        """
+        Return what the statement on the through table hands on of each row: name -> SQL.
 
-    def returned_names(self) -> list[str]:
-        """Return the names of those columns."""
-        names = ["auditlog_owner", "auditlog_target", "auditlog_table"]
-        return [*names, "auditlog_through"] if self.fields else names
+        The ends of the link after the write, or of the link that is gone; those before an update; its own fields.
+        """
+        row = new or old or ""
+        columns = {
+            "auditlog_owner": self._end(row, self.owner_column, self.owner_lookup),
+            "auditlog_target": self._end(row, self.target_column, self.target_lookup),
+            "auditlog_table": f"{row}.tableoid",
+        }
+        if old and new:
+            columns["auditlog_old_owner"] = self._end(old, self.owner_column, self.owner_lookup)
+            columns["auditlog_old_target"] = self._end(old, self.target_column, self.target_lookup)
+            columns["auditlog_old_through"] = self._own_fields(old)
+        if self.fields or (old and new):
+            columns["auditlog_through"] = self._own_fields(row)
+        return {name: sql.replace(SCHEMA, f"{schema}.") for name, sql in columns.items()}
+
+    def _own_fields(self, row: str) -> str:
+        if not self.fields:
+            return "NULL::text"
+        return f"{SCHEMA}auditlog_image({image_expression(row, self.fields, whole_row=False)})"
+
+    @staticmethod
+    def _end(row: str, column: str, lookup: str) -> str:
+        return lookup.replace("{}", f"{row}.{quote(column)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +221,8 @@ def key_expression(row: str, columns: tuple[str, ...]) -> str:
 def image_expression(row: str, columns: tuple[Column, ...], *, whole_row: bool) -> str:
     """Return the SQL of an image: the row itself where that is right, else a row of the tracked columns."""
     if whole_row:
-        return f"{row}.*"
+        # A row that came out of a sub-select is a value already; PostgreSQL expands `(value).*` in no argument.
+        return row if row.startswith("(") else f"{row}.*"
     return f"(SELECT auditlog_r FROM (SELECT {', '.join(c.expression(row) for c in columns)}) auditlog_r)"
 
 
@@ -255,7 +267,7 @@ def _row_plan(model: type[models.Model], connection: BaseDatabaseWrapper) -> Row
         label=label,
         registration=registration,
         columns=columns,
-        key_columns=tuple(f.column for f in concrete._meta.pk_fields),
+        key_columns=tuple(str(f.column) for f in concrete._meta.pk_fields),
         whole_row=len(columns) == len(fields) and all(c.is_plain for c in columns),
         constants=", ".join(map(literal, constants)),
     )
@@ -294,8 +306,8 @@ def _link_plan(model: type[models.Model], connection: BaseDatabaseWrapper) -> Li
         through_label=model._meta.label_lower,
         owner_label=owner_label,
         registration=registration,
-        owner_column=owner_field.column,
-        target_column=target_field.column,
+        owner_column=str(owner_field.column),
+        target_column=str(target_field.column),
         owner_lookup=_key_lookup(owner_field),
         target_lookup=_key_lookup(target_field),
         fields=extra,
@@ -319,12 +331,16 @@ def _through_fields() -> dict[str, tuple[str, str]]:
     global _through  # noqa: PLW0603 - a cache of this module
     if _through is None:
         _through = {
-            field.remote_field.through._meta.label_lower: (model._meta.label_lower, field.name)
+            _label(field.remote_field.through): (model._meta.label_lower, field.name)
             for model in auditlog.get_models()
             for field in model._meta.local_many_to_many
-            if field.name in (auditlog.find(model._meta.label_lower) or Registration("")).m2m_fields
+            if (registration := auditlog.find(model._meta.label_lower)) and registration.tracks_links(field.name)
         }
     return _through
+
+
+def _label(through: Any) -> str:
+    return str(through._meta.label_lower)
 
 
 def _comparable(row: str, column: Column) -> str:

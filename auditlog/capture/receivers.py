@@ -23,6 +23,7 @@ from auditlog.context import current
 from auditlog.errors import UncapturedWrite
 from auditlog.frames import Frame, close_labels, current_frames, open_labels
 from auditlog.registry import Registration, auditlog
+from auditlog.text import key_text
 from auditlog.vocabulary import BulkPolicy
 
 
@@ -43,7 +44,7 @@ def disconnect(model: type[models.Model]) -> None:
     for signal, receiver, sender in _signals(model):
         signal.disconnect(sender=sender, dispatch_uid=_uid(receiver, sender))
     for field in model._meta.local_many_to_many:
-        through = field.remote_field.through
+        through: Any = field.remote_field.through
         m2m_changed.disconnect(sender=through, dispatch_uid=_uid(frame_links, through))
 
 
@@ -62,11 +63,22 @@ def frame_save(sender: type[models.Model], instance: models.Model, raw: bool = F
 
 
 def check_save(
-    sender: type[models.Model], instance: models.Model, using: str, created: bool = False, **_kwargs: Any
+    sender: type[models.Model],
+    instance: models.Model,
+    using: str,
+    created: bool = False,
+    update_fields: frozenset[str] | None = None,
+    **_kwargs: Any,
 ) -> None:
     """post_save: close the frame and check that the write was captured."""
-    has_columns = any(not field.primary_key for field in sender._meta.local_concrete_fields)
-    _close(instance, sender, using=using, expected=created or has_columns)
+    # A save that sets no column of this table writes none of its rows.
+    writes = created or any(
+        not field.primary_key
+        and not field.generated
+        and (update_fields is None or update_fields & {field.name, field.attname})
+        for field in concrete_of(sender)._meta.local_concrete_fields
+    )
+    _close(instance, sender, using=using, expected=writes)
 
 
 def frame_delete(sender: type[models.Model], instance: models.Model, **_kwargs: Any) -> None:
@@ -94,24 +106,30 @@ def frame_links(
     if action.startswith("post_"):
         close_labels(through)
     elif reverse:
-        open_labels(through, {str(instance.pk): text_of(instance) or ""})
+        open_labels(through, {key_text(instance.pk): text_of(instance) or ""})
     else:
-        targets = model._base_manager.using(using)  # type: ignore[attr-defined]
+        targets = model._base_manager.using(using)
         chosen = (
             targets.filter(pk__in=pk_set) if pk_set is not None else targets.filter(pk__in=_linked(sender, instance))
         )
-        open_labels(through, {str(target.pk): text_of(target) or "" for target in chosen})
+        open_labels(through, {key_text(target.pk): text_of(target) or "" for target in chosen})
+
+
+def concrete_of(model: type[models.Model]) -> type[models.Model]:
+    """Return the model that owns the table of `model`, which may be a proxy."""
+    return model._meta.concrete_model or model
 
 
 def labels_of(model: type[models.Model]) -> tuple[str, ...]:
     """Return the labels of the tables that saving an instance may touch: its concrete model's and their parents'."""
-    concrete = model._meta.concrete_model or model
+    concrete = concrete_of(model)
     return concrete._meta.label_lower, *(parent._meta.label_lower for parent in concrete._meta.all_parents)
 
 
 def _open(instance: models.Model, labels: tuple[str, ...], *, wanted: bool) -> None:
     registration = auditlog.find(labels[0]) or Registration(labels[0])
-    key = None if instance.pk is None else str(instance.pk)
+    parts = instance.pk if isinstance(instance.pk, tuple) else (instance.pk,)
+    key = None if None in parts else key_text(instance.pk)
     current_frames().open(Frame(instance, labels, key, text_of(instance, registration.object_repr), wanted))
 
 
@@ -138,7 +156,7 @@ def _linked(through: type[models.Model], instance: models.Model) -> Any:
     for owner in auditlog.get_models():
         for field in owner._meta.local_many_to_many:
             if field.remote_field.through is through:
-                links = through._base_manager.filter(**{field.m2m_field_name(): instance})  # type: ignore[attr-defined]
+                links = through._base_manager.filter(**{field.m2m_field_name(): instance})
                 return links.values(field.m2m_reverse_field_name())
     return []
 
@@ -156,8 +174,9 @@ def _signals(model: type[models.Model]) -> Iterator[tuple[ModelSignal, Any, type
 def _label_signals(model: type[models.Model]) -> Iterator[tuple[ModelSignal, Any, type[models.Model]]]:
     registration = auditlog.find(model._meta.label_lower)
     for field in model._meta.local_many_to_many:
-        if registration and registration.m2m_labels and field.name in registration.m2m_fields:
-            yield m2m_changed, frame_links, field.remote_field.through
+        if registration and registration.m2m_labels and registration.tracks_links(field.name):
+            through: Any = field.remote_field.through
+            yield m2m_changed, frame_links, through
 
 
 def _uid(receiver: Any, sender: type[models.Model]) -> str:

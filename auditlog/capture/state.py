@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -13,7 +12,7 @@ from auditlog.capture.plans import quote
 
 log = structlog.get_logger(__name__)
 
-ATTRIBUTE = "_auditlog_schema"
+ATTRIBUTE = "_auditlog_capability"
 # First version whose RETURNING can name the old row: 18.
 RETURNS_OLD_ROWS = 180_000
 # The schema of the capture functions, first one that the search path finds; tenants change that path later.
@@ -38,18 +37,24 @@ def capability(connection: BaseDatabaseWrapper) -> Capability | None:
     Costs one statement for each connection while they are installed, and one for each write while they are missing
     (before and after the migrations of this package); such writes are logged and counted.
     """
-    raw = connection.connection
-    known: tuple[Any, Capability] | None = connection.__dict__.get(ATTRIBUTE)
-    if known is not None and raw is not None and known[0] is raw:
-        return known[1]
+    # Kept on the driver's connection, which a pool hands from one request to the next.
+    known: Capability | None = getattr(connection.connection, ATTRIBUTE, None)
+    if known is not None:
+        return known
     with connection.cursor() as cursor:
         cursor.execute(FIND_SCHEMA)
         row = cursor.fetchone()
     if row is None:
         return None
     found = Capability(quote(row[0]), int(getattr(connection, "pg_version", 0)) >= RETURNS_OLD_ROWS)
-    connection.__dict__[ATTRIBUTE] = (connection.connection, found)
+    setattr(connection.connection, ATTRIBUTE, found)
     return found
+
+
+def forget_capability(connection: BaseDatabaseWrapper) -> None:
+    """Look for the functions anew at the next write: they were just made or dropped."""
+    if hasattr(connection.connection, ATTRIBUTE):
+        delattr(connection.connection, ATTRIBUTE)
 
 
 def report_uncaptured(*, label: str, reason: metrics.UncapturedReason) -> None:

@@ -17,13 +17,34 @@ from auditlog.capture.state import Capability, capability, log, report_uncapture
 from auditlog.errors import UncapturedWrite
 from auditlog.frames import Frame, current_frames, held_labels
 from auditlog.metrics import UncapturedReason
-from auditlog.text import encode
+from auditlog.text import encode, key_text
 from auditlog.vocabulary import Action, BulkPolicy, Operation
 
 RENAMED = "WITH (OLD AS auditlog_old, NEW AS auditlog_new) "
 OLD_ROW, NEW_ROW = "auditlog_old", "auditlog_new"
 # A WHERE clause that names more keys than this is not searched for frames.
 MOST_KEYS = 1_000
+
+OWNER, TARGET = "auditlog_owner", "auditlog_target"
+OLD_OWNER, OLD_TARGET = "auditlog_old_owner", "auditlog_old_target"
+MOVED = f"({OWNER}, {TARGET}) <> ({OLD_OWNER}, {OLD_TARGET})"
+CHANGED = "auditlog_through IS DISTINCT FROM auditlog_old_through"
+ADDED = (Action.M2M_ADD, OWNER, TARGET, "true")
+# The events of link rows, by the operation on the through table: action, owner, target, which rows.
+LINK_EVENTS = {
+    "c": (ADDED,),
+    "d": ((Action.M2M_REMOVE, OWNER, TARGET, "true"),),
+    "u": (
+        (Action.M2M_REMOVE, OLD_OWNER, OLD_TARGET, MOVED),
+        (Action.M2M_ADD, OWNER, TARGET, MOVED),
+        (Action.M2M_UPDATE, OWNER, TARGET, f"NOT {MOVED} AND {CHANGED}"),
+    ),
+    # INSERT … ON CONFLICT DO UPDATE: what had no old row was added.
+    "s": (
+        (*ADDED[:3], f"{OLD_OWNER} IS NULL"),
+        (Action.M2M_UPDATE, OWNER, TARGET, f"{OLD_OWNER} IS NOT NULL AND {CHANGED}"),
+    ),
+}
 
 Sql = tuple[str, tuple[Any, ...]]
 
@@ -68,25 +89,36 @@ class Statement:
             columns = ", ".join(filter(None, [*write.columns, call]))
             return f"{write.sql} RETURNING {write.renamed}{columns}", write.params + call_params
         links = self.plan.links
-        columns = ", ".join(filter(None, [*write.columns, links.returning(write.row, schema=self.can.schema), call]))
-        own = [f"auditlog_c{number}" for number in range(len(write.columns))]
-        names = ", ".join([*own, *links.returned_names(), *(["auditlog_row"] if call else [])])
+        own = {f"auditlog_c{number}": column for number, column in enumerate(write.columns)}
+        returned = own | links.returning(old=write.old, new=write.new, schema=self.can.schema)
+        if call:
+            returned["auditlog_row"] = call
+        events = [
+            f"SELECT {links.emit(schema=self.can.schema, action=action, owner=owner, target=target)} AS auditlog_done "
+            f"FROM auditlog_links WHERE {condition} GROUP BY {owner}"
+            for action, owner, target, condition in LINK_EVENTS[write.op]
+        ]
         sql = (
-            f"WITH auditlog_links ({names}) AS ({write.sql} RETURNING {write.renamed}{columns}), "
-            f"auditlog_events AS (SELECT {links.emit(schema=self.can.schema, action=self._link_action())} "
-            "AS auditlog_done FROM auditlog_links GROUP BY auditlog_owner) "
+            f"WITH auditlog_links ({', '.join(returned)}) AS "
+            f"({write.sql} RETURNING {write.renamed}{', '.join(returned.values())}), "
+            f"auditlog_events AS ({' UNION ALL '.join(events)}) "
             f"SELECT {''.join(f'{name}, ' for name in own)}(SELECT count(auditlog_done) FROM auditlog_events) "
             "FROM auditlog_links"
         )
         labels = held_labels(links.through_label)
         link_params = (encode(labels) if labels else None, *self._frame_params(links.owner_label))
-        return sql, write.params + call_params + link_params
+        return sql, write.params + call_params + link_params * len(events)
 
     def succeeded(self) -> None:
-        """Note on the frames that their write was captured."""
+        """
+        Note on the frames that their write was captured.
+
+        A statement whose condition names no key may belong to any write under way of its model.
+        """
         if self.plan.row is not None:
-            for frame in self.frames:
-                frame.captured.add(self.plan.row.label)
+            label = self.plan.row.label
+            for frame in self.frames or current_frames().of_label(label):
+                frame.captured.add(label)
 
     def failed(self) -> None:
         """Forget the frames of a statement that raised: they must not land on a later write."""
@@ -98,9 +130,6 @@ class Statement:
             return "", ()
         call = row.emit(schema=self.can.schema, op=write.op, old=write.old, new=write.new)
         return call, self._frame_params(row.label)
-
-    def _link_action(self) -> Action:
-        return Action.M2M_ADD if self.operation is Operation.CREATE else Action.M2M_REMOVE
 
     def _frame_params(self, label: str) -> tuple[Any, ...]:
         return context.frame_members(), self._reprs(label), context.traceparent()
@@ -134,7 +163,7 @@ def captured_change(
     if found is None:
         return None
     label = found.row.label if found.row else ""
-    return _statement(found, model, connection, operation, current_frames().of_keys(label, _keys(model, where)))
+    return _statement(found, model, connection, operation, current_frames().of_keys(label, _keys(where)))
 
 
 def _statement(
@@ -166,15 +195,24 @@ def _apply_bulk_policy(row: RowPlan) -> None:
         log.warning("capture.bulk_write", model=row.label)
 
 
-def _keys(model: type[models.Model], where: WhereNode) -> Iterable[str]:
-    """Return the keys that a WHERE clause names as saves and deletes of instances write it: pk = x, pk IN (…)."""
-    if len(where.children) != 1 or where.negated or where.connector != AND:
+def _keys(where: WhereNode) -> Iterable[str]:
+    """
+    Return the keys that a WHERE clause names: pk = x, pk IN (…), alone or with further conditions.
+
+    Saves and deletes of instances write it so, base managers that add a condition of their own included.
+    """
+    if where.negated or where.connector != AND:
         return ()
-    (condition,) = where.children
-    target = getattr(getattr(condition, "lhs", None), "target", None)
-    if target is None or not target.primary_key or not isinstance(condition, Exact | In):
-        return ()
-    values = condition.rhs if isinstance(condition, In) else [condition.rhs]
-    if not isinstance(values, list | tuple | set | frozenset) or len(values) > MOST_KEYS:
-        return ()
-    return [str(value) for value in values]
+    for condition in where.children:
+        if isinstance(condition, WhereNode) and (keys := _keys(condition)):
+            return keys
+        if isinstance(condition, Exact | In) and _is_primary_key(condition.lhs):
+            values = condition.rhs if isinstance(condition, In) else [condition.rhs]
+            if isinstance(values, list | tuple | set | frozenset) and len(values) <= MOST_KEYS:
+                return [key_text(value) for value in values]
+    return ()
+
+
+def _is_primary_key(side: Any) -> bool:
+    target = getattr(side, "target", None) or getattr(side, "output_field", None)
+    return bool(getattr(target, "primary_key", False))

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from django.db import migrations
 
+from auditlog.capture.state import forget_capability
+
 FUNCTIONS = Path(__file__).parent / "sql" / "capture_functions.sql"
 DROP = """
 DROP FUNCTION {schema}.auditlog_record, {schema}.auditlog_emit_links, {schema}.auditlog_image, {schema}.auditlog_emit,
@@ -30,7 +32,7 @@ def _run(schema_editor, template):
         text = schema.replace("'", "''")
         cursor.execute(template.replace("{schema_text}", text).replace("{schema}", schema))
     # Whether the functions are there is decided once for each connection.
-    connection.__dict__.pop("_auditlog_schema", None)
+    forget_capability(connection)
 
 
 class Migration(migrations.Migration):

@@ -50,7 +50,7 @@ AS $$ SELECT rpad(lpad(to_hex(floor(extract(epoch FROM at) * 1000)::bigint), 12,
 -- Make the partition of the month of a time, in UTC; true where it was missing.
 -- Raises datetime_field_overflow outside 120 months back and 25 months ahead: such a time is a mistake.
 CREATE FUNCTION auditlog_ensure_partition(at timestamptz) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
+LANGUAGE plpgsql SECURITY DEFINER
 AS $$
 DECLARE
     first_day timestamp := date_trunc('month', at AT TIME ZONE 'UTC');
@@ -75,6 +75,14 @@ BEGIN
         auditlog_uuid_floor((first_day + interval '1 month') AT TIME ZONE 'UTC')
     );
     RETURN true;
+END
+$$;
+-- Pinned: it runs as the owner, and must find and make tables in this schema whatever the caller's path is.
+DO $$
+BEGIN
+    EXECUTE format(
+        'ALTER FUNCTION auditlog_ensure_partition(timestamptz) SET search_path = %I, pg_temp', current_schema()
+    );
 END
 $$;
 SELECT auditlog_ensure_partition(now() + make_interval(months => month)) FROM generate_series(-1, 3) month;

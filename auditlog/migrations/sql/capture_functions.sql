@@ -23,10 +23,12 @@ FROM (
 ) bytes;
 
 -- The keyed hash of a masked value: equal values look equal, and nobody without the key can try values out.
-CREATE FUNCTION {schema}.auditlog_hash(p_value text) RETURNS text
-LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION {schema}.auditlog_hash(p_value anyelement) RETURNS text
+LANGUAGE sql STABLE STRICT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD'
+SET "IntervalStyle" = 'iso_8601' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS $$
-    SELECT 'hmac:' || encode(sha256(outer_pad || sha256(inner_pad || convert_to(p_value, 'UTF8'))), 'hex')
+    SELECT 'hmac:' || encode(sha256(outer_pad || sha256(inner_pad || convert_to(p_value::text, 'UTF8'))), 'hex')
     FROM {schema}.auditlog_secret WHERE name = 'mask'
 $$;
 
@@ -144,8 +146,8 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    removed boolean := p_action = 'm2m.remove';
-    targets text := to_json(p_targets);
+    added text := CASE p_action WHEN 'm2m.add' THEN to_json(p_targets)::text ELSE '[]' END;
+    removed text := CASE p_action WHEN 'm2m.remove' THEN to_json(p_targets)::text ELSE '[]' END;
     labels text := (
         SELECT json_object_agg(target, p_labels ->> target)::text FROM unnest(p_targets) target
         WHERE p_labels ? target
@@ -154,8 +156,7 @@ BEGIN
     PERFORM {schema}.auditlog_append(
         'm', p_action, p_topic, p_key, NULL, NULL, p_relation, p_source, p_audit, p_type, p_schema_version,
         '{"field":' || to_json(p_field) || ',"target_model":' || to_json(p_target_model)
-        || ',"added":' || CASE WHEN removed THEN '[]' ELSE targets END
-        || ',"removed":' || CASE WHEN removed THEN targets ELSE '[]' END
+        || ',"added":' || added || ',"removed":' || removed
         || ',"through":' || coalesce(p_through, 'null') || ',"labels":' || coalesce(labels, 'null') || '}',
         NULL, NULL, p_frame, {schema}.auditlog_repr(p_reprs, p_key), p_traceparent, 'false'
     );

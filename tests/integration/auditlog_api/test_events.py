@@ -27,27 +27,25 @@ def test_an_event_has_the_shape_of_the_contract(client: APIClient, store: Store)
     (event,) = answer["results"]
     assert event["event_id"] == str(event_id)
     assert event["changes"] == {"email": ["a@example.org", "b@example.org"]}
-    assert set(event) == set(
-        [
-            "event_id",
-            "occurred_at",
-            "stored_at",
-            "model",
-            "object_pk",
-            "object_repr",
-            "action",
-            "category",
-            "changes",
-            "m2m",
-            "data",
-            "actor",
-            "request_id",
-            "transaction_id",
-            "remote_addr",
-            "reason",
-            "sequence",
-        ]
-    )
+    assert set(event) == {
+        "event_id",
+        "occurred_at",
+        "stored_at",
+        "model",
+        "object_pk",
+        "object_repr",
+        "action",
+        "category",
+        "changes",
+        "m2m",
+        "data",
+        "actor",
+        "request_id",
+        "transaction_id",
+        "remote_addr",
+        "reason",
+        "sequence",
+    }
     single = client.get(f"{EVENTS}{event_id}/").json()
     assert set(single) - set(event) == {"before", "after", "context", "masked", "topic", "partition", "offset"}
 
