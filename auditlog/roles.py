@@ -127,4 +127,5 @@ def _grants(name: str, *, is_sequence: bool) -> Iterator[sql.Composed]:
 def _sequence_rights(name: str) -> Mapping[Role, str]:
     """Identity columns of our own tables need no right on their sequence; the application may take its own keys."""
     ours = any(name.startswith(f"{table}_") for table in OWN_TABLES) or name.startswith(tuple(OWN_PREFIXES))
-    return {} if ours else {Role.APP: "USAGE"}
+    # UPDATE is for `loaddata`, which sets the sequences after the rows that it brought.
+    return {} if ours else {Role.APP: "USAGE, UPDATE"}

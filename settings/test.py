@@ -2,6 +2,8 @@
 
 from settings.local import *  # noqa: F403
 
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.samples"]
+
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},

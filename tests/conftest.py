@@ -12,6 +12,7 @@ that of the owner, who may read and change everything.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import uuid
@@ -29,6 +30,8 @@ from tests import database
 RoleUrl = Callable[[str], str]
 ConnectAs = Callable[[str], psycopg.Connection[Any]]
 WaitUntil = Callable[..., Any]
+Events = Callable[[], list[dict[str, Any]]]
+EVENTS = "SELECT id, value FROM auditlog_outboxevent WHERE id > %s ORDER BY id"
 DEADLINE_SECONDS = 30
 POLL_SECONDS = 0.02
 
@@ -71,6 +74,21 @@ def connect_as(role_url: RoleUrl) -> Iterator[ConnectAs]:
 def owner_connection(connect_as: ConnectAs) -> psycopg.Connection[Any]:
     """An autocommit connection as the tables' owner."""
     return connect_as(Role.OWNER)
+
+
+@pytest.fixture
+def events(transactional_db: None, owner_connection: psycopg.Connection[Any]) -> Events:
+    """Return the committed events since the last call, in the order of the outbox; only its owner may read it."""
+    seen = 0
+
+    def take() -> list[dict[str, Any]]:
+        nonlocal seen
+        rows = owner_connection.execute(EVENTS, [seen]).fetchall()
+        seen = max([seen, *(number for number, _ in rows)])
+        return [json.loads(value) for _, value in rows]
+
+    take()
+    return take
 
 
 @pytest.fixture(scope="session")

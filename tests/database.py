@@ -68,7 +68,7 @@ def _migrate() -> None:
     settings = connections["default"].settings_dict
     role, settings["USER"] = settings["USER"], Role.OWNER.value
     try:
-        call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
+        call_command("migrate", run_syncdb=True, verbosity=0, interactive=False, skip_checks=True)
     finally:
         connections["default"].close()
         settings["USER"] = role

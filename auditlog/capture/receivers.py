@@ -105,14 +105,15 @@ def frame_links(
     through = sender._meta.label_lower
     if action.startswith("post_"):
         close_labels(through)
-    elif reverse:
-        open_labels(through, {key_text(instance.pk): text_of(instance) or ""})
-    else:
-        targets = model._base_manager.using(using)
-        chosen = (
-            targets.filter(pk__in=pk_set) if pk_set is not None else targets.filter(pk__in=_linked(sender, instance))
-        )
-        open_labels(through, {key_text(target.pk): text_of(target) or "" for target in chosen})
+        return
+    field = _declared(sender)
+    targets = {instance} if reverse or field.remote_field.symmetrical else set()
+    if not reverse:
+        # What the links hold of their targets: not always the primary key. `clear()` names none.
+        held = pk_set if pk_set is not None else _linked(field, instance, using)
+        name = field.m2m_reverse_target_field_name()
+        targets |= set(model._base_manager.using(using).filter(**{f"{name}__in": held}))
+    open_labels(through, {key_text(target.pk): text_of(target) or "" for target in targets})
 
 
 def concrete_of(model: type[models.Model]) -> type[models.Model]:
@@ -151,14 +152,15 @@ def _close(instance: models.Model, sender: type[models.Model], *, using: str, ex
         )
 
 
-def _linked(through: type[models.Model], instance: models.Model) -> Any:
-    """Return the keys of the targets that an object is linked to, for `clear()`, which names none."""
-    for owner in auditlog.get_models():
-        for field in owner._meta.local_many_to_many:
-            if field.remote_field.through is through:
-                links = through._base_manager.filter(**{field.m2m_field_name(): instance})
-                return links.values(field.m2m_reverse_field_name())
-    return []
+def _declared(through: type[models.Model]) -> Any:
+    """Return the many-to-many field of a registered model whose links this model holds."""
+    declared = (field for model in auditlog.get_models() for field in model._meta.local_many_to_many)
+    return next(field for field in declared if field.remote_field.through is through)
+
+
+def _linked(field: Any, instance: models.Model, using: str) -> Any:
+    links = field.remote_field.through._base_manager.using(using).filter(**{field.m2m_field_name(): instance})
+    return links.values(field.m2m_reverse_field_name())
 
 
 def _signals(model: type[models.Model]) -> Iterator[tuple[ModelSignal, Any, type[models.Model]]]:

@@ -1,0 +1,150 @@
+"""Models of many shapes, named after a library."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F
+
+
+class Shelf(models.Model):
+    """The target of a nullable foreign key; says what it is called only when it has a name."""
+
+    name = models.CharField(max_length=50)
+
+    def __str__(self) -> str:
+        if self.name == "raise":
+            raise RuntimeError(self.name)
+        return f"shelf {self.name}"
+
+
+class Genre(models.Model):
+    """The target of a many-to-many field; without a text of its own."""
+
+    name = models.CharField(max_length=50, unique=True)
+
+
+class Reader(models.Model):
+    """The target of a many-to-many field with an explicit through model, found by another field than its key."""
+
+    card = models.CharField(max_length=20, unique=True)
+    friends = models.ManyToManyField("self")
+
+    def __str__(self) -> str:
+        return f"reader {self.card}"
+
+
+class Book(models.Model):
+    """A bit of everything."""
+
+    shelf = models.ForeignKey(Shelf, null=True, on_delete=models.SET_NULL, related_name="books")
+    title = models.CharField(max_length=200)
+    quantity = models.IntegerField(default=0)
+    price = models.DecimalField(max_digits=12, decimal_places=2, null=True)
+    cover = models.FileField(upload_to="covers", blank=True)
+    note = models.JSONField(null=True)
+    secret = models.CharField(max_length=50, null=True)
+    code = models.CharField(max_length=50, null=True)
+    draft = models.TextField(blank=True)
+    genres = models.ManyToManyField(Genre, related_name="books")
+    readers = models.ManyToManyField(Reader, through="Loan", related_name="books")
+    double = models.GeneratedField(expression=F("quantity") * 2, output_field=models.IntegerField(), db_persist=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Loan(models.Model):
+    """The links between books and readers."""
+
+    book = models.ForeignKey(Book, on_delete=models.CASCADE)
+    reader = models.ForeignKey(Reader, on_delete=models.CASCADE, to_field="card")
+    since = models.DateField(null=True)
+
+
+class Comic(Book):
+    """A table of its own beside its parent's."""
+
+    colour = models.BooleanField(default=False)
+
+
+class BookProxy(Book):
+    """The same table under another name."""
+
+    class Meta:
+        proxy = True
+
+
+class Chapter(models.Model):
+    """Registered by no one; goes with its book."""
+
+    book = models.ForeignKey(Book, on_delete=models.CASCADE)
+
+
+class OrderLine(models.Model):
+    """A composite primary key."""
+
+    pk = models.CompositePrimaryKey("tenant", "number")
+    tenant = models.CharField(max_length=20)
+    number = models.IntegerField()
+    amount = models.IntegerField(default=0)
+
+
+class Ticket(models.Model):
+    """A key that is known before the INSERT, and a child that goes with its parent."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="children")
+    title = models.CharField(max_length=50, default="")
+
+    def __str__(self) -> str:
+        return f"ticket {self.title}"
+
+
+class Country(models.Model):
+    """A key that people type."""
+
+    code = models.CharField(max_length=8, primary_key=True)
+    name = models.CharField(max_length=50)
+
+
+class Awkward(models.Model):
+    """Names that SQL around the write could trip over."""
+
+    old = models.IntegerField(default=0, db_column="old")
+    new = models.IntegerField(default=0, db_column="new")
+    when = models.IntegerField(default=0, db_column="when")
+    row = models.IntegerField(default=0, db_column="auditlog_row")
+
+    class Meta:
+        db_table = "old"
+
+
+class Measured(models.Model):
+    """Types whose text depends on the session, or that JSON cannot hold as they are."""
+
+    amount = models.DecimalField(max_digits=30, decimal_places=10, null=True)
+    ratio = models.FloatField(null=True)
+    lasts = models.DurationField(null=True)
+    at = models.DateTimeField(null=True)
+    day = models.DateField(null=True)
+    blob = models.BinaryField(null=True)
+    amounts = ArrayField(models.DecimalField(max_digits=12, decimal_places=3), null=True)
+    extra = models.JSONField(null=True)
+    address = models.GenericIPAddressField(null=True)
+    token = models.UUIDField(null=True)
+
+
+class Guarded(models.Model):
+    """Set-based writes are forbidden."""
+
+    value = models.IntegerField(default=0)
+
+
+class Unwatched(models.Model):
+    """Not registered."""
+
+    value = models.IntegerField(default=0)
