@@ -21,7 +21,7 @@ from auditlog.capture.reprs import text_of
 from auditlog.capture.state import capability, report_uncaptured
 from auditlog.context import current
 from auditlog.errors import UncapturedWrite
-from auditlog.frames import Frame, close_labels, current_frames, open_labels
+from auditlog.frames import close_labels, current_frames, open_labels
 from auditlog.registry import Registration, auditlog
 from auditlog.text import key_text
 from auditlog.vocabulary import BulkPolicy
@@ -131,14 +131,15 @@ def _open(instance: models.Model, labels: tuple[str, ...], *, wanted: bool) -> N
     registration = auditlog.find(labels[0]) or Registration(labels[0])
     parts = instance.pk if isinstance(instance.pk, tuple) else (instance.pk,)
     key = None if None in parts else key_text(instance.pk)
-    current_frames().open(Frame(instance, labels, key, text_of(instance, registration.object_repr), wanted))
+    text = text_of(instance, registration.object_repr)
+    current_frames().open(instance, labels=labels, key=key, text=text, wanted=wanted)
 
 
 def _close(instance: models.Model, sender: type[models.Model], *, using: str, expected: bool) -> None:
     labels = labels_of(sender)
     frame = current_frames().close(instance, labels)
     connection = connections[using]
-    if frame is None or not frame.wanted or not expected or labels[0] in frame.captured:
+    if frame is None or not frame.wanted or not expected or frame.assumed or labels[0] in frame.captured:
         return
     if current().disabled is not None or connection.vendor != "postgresql":
         return

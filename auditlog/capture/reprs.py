@@ -9,7 +9,7 @@ import structlog
 from django.db import models
 
 from auditlog import metrics
-from auditlog.text import clean
+from auditlog.text import REPLACEMENT, clean
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,7 @@ def text_of(instance: models.Model, make: Callable[[Any], str] | None = str) -> 
         # Django's own text holds the key, which is not known before the INSERT.
         return f"{type(instance).__name__} object ({KEY_MARK})"
     try:
-        return clean(str(make(instance)), limit=REPR_CHARACTERS)
+        return clean(str(make(instance)), limit=REPR_CHARACTERS).replace(KEY_MARK, REPLACEMENT)
     except Exception as exc:  # noqa: BLE001 - anything may come out of an application's __str__
         label = instance._meta.label_lower
         metrics.REPR_FAILURES.labels(model=label).inc()

@@ -110,15 +110,16 @@ class Statement:
         return sql, write.params + call_params + link_params * len(events)
 
     def succeeded(self) -> None:
-        """
-        Note on the frames that their write was captured.
-
-        A statement whose condition names no key may belong to any write under way of its model.
-        """
-        if self.plan.row is not None:
-            label = self.plan.row.label
-            for frame in self.frames or current_frames().of_label(label):
-                frame.captured.add(label)
+        """Note on the frames that their write was captured."""
+        if self.plan.row is None:
+            return
+        label = self.plan.row.label
+        if self.frames:
+            current_frames().captured(label, self.frames)
+        else:
+            # A condition that names no key: it may have been that of any write under way of this model.
+            for frame in current_frames().of_label(label):
+                frame.assumed = True
 
     def failed(self) -> None:
         """Forget the frames of a statement that raised: they must not land on a later write."""

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from auditlog.frames import frames_scope
 from tests.conftest import Events
 
 Told = Callable[[], list[tuple[Any, ...]]]
+
+
+@pytest.fixture(autouse=True)
+def no_frames() -> Iterator[None]:
+    """Begin without what other tests left open, as a request does."""
+    with frames_scope():
+        yield
 
 
 @pytest.fixture
