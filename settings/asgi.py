@@ -2,7 +2,10 @@
 
 import os
 
-from django.core.asgi import get_asgi_application
+import django
+
+from settings.requests import TolerantASGIHandler
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.local")
-application = get_asgi_application()
+django.setup(set_prefix=False)
+application = TolerantASGIHandler()

@@ -12,7 +12,7 @@ urlpatterns = [
     path("", include("auditlog.api.service_urls")),
 ]
 
-handler400 = "auditlog.api.problems.bad_request"
-handler403 = "auditlog.api.problems.permission_denied"
-handler404 = "auditlog.api.problems.not_found"
-handler500 = "auditlog.api.problems.server_error"
+handler400 = "auditlog.api.handlers.bad_request"
+handler403 = "auditlog.api.handlers.permission_denied"
+handler404 = "auditlog.api.handlers.not_found"
+handler500 = "auditlog.api.handlers.server_error"

@@ -2,7 +2,10 @@
 
 import os
 
-from django.core.wsgi import get_wsgi_application
+import django
+
+from settings.requests import TolerantWSGIHandler
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.local")
-application = get_wsgi_application()
+django.setup(set_prefix=False)
+application = TolerantWSGIHandler()

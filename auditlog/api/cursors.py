@@ -40,10 +40,12 @@ def decode(cursor: str, *, bound_to: str, order: Order) -> tuple[Position, datet
     """
     try:
         owner, key, event_id, newer, since, until = signing.loads(cursor, salt=SALT)
-    except (signing.BadSignature, ValueError) as exc:
+        place = datetime.fromisoformat(key) if order == Order.TIME else key
+        window = [datetime.fromisoformat(at) if at else None for at in (since, until)]
+        position = Position(place, uuid.UUID(event_id), newer)
+    # After the signature: a cursor of another version of this service.
+    except (signing.BadSignature, ValueError, TypeError, AttributeError) as exc:
         raise InvalidCursor from exc
     if owner != bound_to:
         raise InvalidCursor
-    place = datetime.fromisoformat(key) if order == Order.TIME else key
-    window = [datetime.fromisoformat(at) if at else None for at in (since, until)]
-    return Position(place, uuid.UUID(event_id), newer), window[0], window[1]
+    return position, window[0], window[1]

@@ -59,7 +59,7 @@ def parse(query: QueryDict, *, known: frozenset[str], now: datetime, default_day
         until = until or now
         if since is None:
             since, applied = max(until - timedelta(days=default_days), EARLIEST), f"default-{default_days}-days"
-        if since >= until:
+        elif since >= until:
             raise InvalidFilter({"from": ("invalid_window", "`from` is in the future: give `to` as well.")})
     wanted = EventFilter(
         model=model,
@@ -78,7 +78,7 @@ def _shape_errors(query: QueryDict, known: frozenset[str]) -> dict[str, tuple[st
     for name, values in query.lists():
         limit = CURSOR_CHARACTERS if name == "cursor" else VALUE_CHARACTERS
         if name not in known:
-            errors[name[:100]] = ("unknown_filter", f"This filter is not known. Known: {', '.join(sorted(known))}.")
+            errors[name[:100]] = ("unknown_filter", f"Known here: {', '.join(sorted(known)) or 'none'}.")
         elif len(values) > 1 and name not in REPEATABLE:
             errors[name] = ("repeated_filter", "This filter is given more than once.")
         elif any(not value or "\x00" in value for value in values):
@@ -98,7 +98,9 @@ def _instant(query: QueryDict, name: str, errors: dict[str, tuple[str, str]]) ->
             return at.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    text = f"Write an ISO 8601 time with an offset, between {EARLIEST.year} and {LATEST.year}: 2026-11-23T09:05:00Z."
+    text = (
+        f"Write an ISO 8601 time from {EARLIEST.year} to {LATEST.year} with an offset: 2026-11-23T09:05:00Z (+ as %2B)."
+    )
     errors[name] = ("invalid_datetime", text)
     return None
 

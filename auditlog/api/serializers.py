@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 
+from auditlog.api.problems import Code
 from auditlog.models import AuditLog
 
 EVENT_FIELDS = [
@@ -69,20 +71,19 @@ class EventPageSerializer(serializers.Serializer[Any]):
     count = serializers.IntegerField(allow_null=True, help_text="Not counted: null")
 
 
-class ProblemErrorSerializer(serializers.Serializer[Any]):
-    """One value that cannot be accepted."""
-
-    pointer = serializers.CharField()
-    code = serializers.CharField()
-    detail = serializers.CharField()
-
-
-class ProblemSerializer(serializers.Serializer[Any]):
-    """An error as RFC 9457 describes it."""
-
-    type = serializers.URLField()
-    title = serializers.CharField()
-    status = serializers.IntegerField()
-    detail = serializers.CharField()
-    code = serializers.CharField()
-    errors = ProblemErrorSerializer(many=True)
+# A serializer class cannot declare `errors`: it is what the framework calls its own findings.
+ProblemSerializer = inline_serializer(
+    "Problem",
+    {
+        "type": serializers.URLField(),
+        "title": serializers.CharField(),
+        "status": serializers.IntegerField(),
+        "detail": serializers.CharField(),
+        "code": serializers.ChoiceField([str(code) for code in Code]),
+        "errors": inline_serializer(
+            "ProblemError",
+            {"pointer": serializers.CharField(), "code": serializers.CharField(), "detail": serializers.CharField()},
+            many=True,
+        ),
+    },
+)

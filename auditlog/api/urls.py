@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
 
 from auditlog.api import views
+
+
+class KeyConverter(StringConverter):
+    """A primary key as text: it may hold anything, slashes and line breaks too."""
+
+    regex = r"[\s\S]+"
+
+
+register_converter(KeyConverter, "key")
 
 urlpatterns = [
     path("events/", views.EventList.as_view(), name="audit-events"),
     path("events/<str:event_id>/", views.EventDetail.as_view(), name="audit-event"),
-    path("objects/<str:model>/<path:pk>/timeline/", views.ObjectTimeline.as_view(), name="audit-timeline"),
+    path("objects/<str:model>/<key:pk>/timeline/", views.ObjectTimeline.as_view(), name="audit-timeline"),
 ]

@@ -45,7 +45,7 @@ class MayViewAuditLog(BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 - the framework's signature
         """Say whether the caller is an auditor."""
-        return bool(request.user and request.user.has_perm("auditlog.view_auditlog"))
+        return request.user.has_perm("auditlog.view_auditlog")
 
 
 class AuditView(APIView):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
-from django.db.models import Q, QuerySet
+from django.db.models import BooleanField, F, Func, QuerySet, Value
+from django.db.models.lookups import GreaterThan, LessThan
 
 from auditlog.models import AuditLog
+from auditlog.partitions import EVENT_ID_SLACK, lowest_id
 
-# Event id and `occurred_at` come from one reading of the clock; this is slack for ids that other producers make.
-PRUNING_MARGIN = timedelta(minutes=1)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The list of events leaves out what only the single event shows: the whole row twice can be large.
 DETAIL_COLUMNS = ("before", "after", "context", "masked", "topic", "partition", "offset", "session", "schema_version")
 
@@ -61,7 +60,7 @@ def page(*, wanted: EventFilter, order: Order, size: int, position: Position | N
     rows = filtered(wanted).defer(*DETAIL_COLUMNS)
     newer = position is not None and position.newer
     if position is not None:
-        rows = rows.filter(_beyond(order, position))
+        rows = _beyond(rows, order, position)
     sign = "" if newer else "-"
     found = list(rows.order_by(f"{sign}{order}", f"{sign}event_id")[: size + 1])
     more, events = len(found) > size, found[:size]
@@ -81,9 +80,9 @@ def filtered(wanted: EventFilter) -> QuerySet[AuditLog]:
     }
     rows = AuditLog.objects.filter(**{name: value for name, value in equal.items() if value is not None})
     if wanted.since is not None:
-        rows = rows.filter(occurred_at__gte=wanted.since, event_id__gte=uuid_floor(wanted.since - PRUNING_MARGIN))
+        rows = rows.filter(occurred_at__gte=wanted.since, event_id__gte=lowest_id(wanted.since - EVENT_ID_SLACK))
     if wanted.until is not None:
-        rows = rows.filter(occurred_at__lt=wanted.until, event_id__lt=uuid_floor(wanted.until + PRUNING_MARGIN))
+        rows = rows.filter(occurred_at__lt=wanted.until, event_id__lt=lowest_id(wanted.until + EVENT_ID_SLACK))
     return rows
 
 
@@ -97,14 +96,20 @@ def has_model(model: str) -> bool:
     return AuditLog.objects.filter(model=model).exists()
 
 
-def uuid_floor(at: datetime) -> uuid.UUID:
-    """Return the lowest UUIDv7 of a millisecond, like `auditlog_uuid_floor` in the database."""
-    return uuid.UUID(int=((at - EPOCH) // timedelta(milliseconds=1)) << 80)
+class _Row(Func):
+    """A row value: two of them are compared as one index entry with another, member by member."""
+
+    template = "(%(expressions)s)"
+    output_field = BooleanField()
 
 
-def _beyond(order: Order, position: Position) -> Q:
-    side = "gt" if position.newer else "lt"
-    # The first condition is implied by the second; it is what an index scan can start from.
-    return Q(**{f"{order}__{side}e": position.key}) & (
-        Q(**{f"{order}__{side}": position.key}) | Q(**{order: position.key, f"event_id__{side}": position.event_id})
-    )
+def _beyond(rows: QuerySet[AuditLog], order: Order, position: Position) -> QuerySet[AuditLog]:
+    """Return the rows on one side of a position; with the id's bound, deep pages leave out other partitions."""
+    place, here = _Row(F(order), F("event_id")), _Row(Value(position.key), Value(position.event_id))
+    if not isinstance(position.key, datetime):
+        bound = {}
+    elif position.newer:
+        bound = {"event_id__gte": lowest_id(position.key - EVENT_ID_SLACK)}
+    else:
+        bound = {"event_id__lt": lowest_id(position.key + EVENT_ID_SLACK)}
+    return rows.filter(GreaterThan(place, here) if position.newer else LessThan(place, here), **bound)

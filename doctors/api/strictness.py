@@ -14,19 +14,28 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 # Query parameters of the framework itself.
-PAGING_PARAMETERS = frozenset({"page", "page_size", "format"})
+PAGING_PARAMETERS = frozenset({"page", "page_size"})
 
 
 class StrictModelSerializer(serializers.ModelSerializer[Any]):
-    """Names unknown fields, and checks the database's constraints before the database does."""
+    """Names unknown fields and what is no text, and checks the database's constraints before the database does."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Return the validated values of a body that holds nothing unknown."""
-        if isinstance(data, dict) and (unknown := sorted(str(name) for name in set(data) - set(self.fields))):
-            raise serializers.ValidationError(
-                {name: [ErrorDetail("This field is not known.", code="unknown_field")] for name in unknown}
-            )
+        """Return the validated values of a body that holds nothing unknown, and text where text belongs."""
+        if isinstance(data, dict) and (errors := self._strangers(data)):
+            raise serializers.ValidationError(errors)
         return super().to_internal_value(data)
+
+    def _strangers(self, data: dict[Any, Any]) -> dict[str, list[ErrorDetail]]:
+        errors = {}
+        for name, value in data.items():
+            field = self.fields.get(name)
+            if field is None:
+                errors[str(name)] = [ErrorDetail("This field is not known.", code="unknown_field")]
+            # The framework would store a number as its digits.
+            elif isinstance(field, serializers.CharField) and not isinstance(value, str | None):
+                errors[name] = [ErrorDetail("Not a valid string.", code="invalid")]
+        return errors
 
     def validate(self, attrs: Any) -> Any:
         """Return the values if the row that they lead to keeps the model's constraints."""

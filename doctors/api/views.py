@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError, QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_view
@@ -19,7 +18,6 @@ from rest_framework.response import Response
 from doctors import models, services
 from doctors.api import filters, serializers
 from doctors.api.pagination import Pages
-from doctors.api.parsers import BoundedJSONParser, PayloadTooLarge
 from doctors.api.permissions import ChangePermission, ModelPermissions
 from doctors.api.strictness import StrictFilterBackend
 
@@ -37,15 +35,10 @@ class Conflict(APIException):
 class Resource(viewsets.ModelViewSet[Any]):
     """CRUD on one model, each request one transaction."""
 
-    parser_classes = [BoundedJSONParser]
     permission_classes = [ModelPermissions]
     filter_backends = [StrictFilterBackend]
     pagination_class = Pages
     lookup_value_converter = "int"
-
-    def handle_exception(self, exc: Exception) -> Response:
-        """Answer a body that Django itself refused to read like one that the parser refused."""
-        return super().handle_exception(PayloadTooLarge() if isinstance(exc, RequestDataTooBig) else exc)
 
     def get_queryset(self) -> QuerySet[Any]:
         """Return the rows, locked where they are about to be written: a save writes every column."""

@@ -8,32 +8,47 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
-from django.db import connection
 from psycopg.types.json import Jsonb
 from rest_framework.test import APIClient
 
 from auditlog import api_keys
-from auditlog.queries.events import uuid_floor
+from auditlog.partitions import lowest_id
+from auditlog.roles import Role
+from tests.conftest import ConnectAs
 
 Store = Callable[..., uuid.UUID]
+UserOf = Callable[..., Any]
+# Whole seconds, so that a test can name the very microsecond of an event.
 NEWEST = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
 
 
+def event_id_at(at: datetime) -> uuid.UUID:
+    """Return a new UUIDv7 of a time."""
+    return uuid.UUID(int=lowest_id(at).int | 0x7 << 76 | 0x8 << 60 | secrets.randbits(60))
+
+
 @pytest.fixture
-def store(transactional_db: None) -> Store:
+def consumer(transactional_db: None, connect_as: ConnectAs) -> psycopg.Connection[Any]:
+    """A connection of the role that appends to the read model."""
+    return connect_as(Role.CONSUMER)
+
+
+@pytest.fixture
+def store(consumer: psycopg.Connection[Any]) -> Store:
     """Return a function that stores one event; `number` is its age in minutes before NEWEST."""
 
     def make(number: int = 0, **values: Any) -> uuid.UUID:
-        at = NEWEST - timedelta(minutes=number)
-        event_id = uuid.UUID(int=uuid_floor(at).int | 0x7 << 76 | 0x8 << 60 | secrets.randbits(60))
+        at = values.get("occurred_at", NEWEST - timedelta(minutes=number))
         row = {
-            "event_id": event_id,
+            "event_id": event_id_at(at),
             "occurred_at": at,
             "model": "doctors.doctor",
             "object_pk": "17",
+            "object_repr": "Dr Ada Byron",
             "action": "update",
             "category": "write",
             "changes": Jsonb({"email": ["a@example.org", "b@example.org"]}),
@@ -43,23 +58,22 @@ def store(transactional_db: None) -> Store:
             "sequence": f"00000001:{10_000 - number:020}",
             **values,
         }
+        consumer.execute("SELECT auditlog_ensure_partition(%s)", [at])
         columns = ", ".join(f'"{name}"' for name in row)
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"INSERT INTO auditlog_auditlog ({columns}) VALUES ({', '.join(['%s'] * len(row))})",
-                list(row.values()),
-            )
+        marks = ", ".join(["%s"] * len(row))
+        consumer.execute(f"INSERT INTO auditlog_auditlog ({columns}) VALUES ({marks})".encode(), list(row.values()))
+        event_id: uuid.UUID = row["event_id"]
         return event_id
 
     return make
 
 
 @pytest.fixture
-def user_of(transactional_db: None) -> Callable[..., Any]:
+def user_of(transactional_db: None) -> UserOf:
     """Return a function that makes a user, an auditor unless told otherwise."""
 
-    def make(username: str = "auditor", *, auditor: bool = True) -> Any:
-        user = get_user_model().objects.create_user(username=username)
+    def make(username: str = "auditor", *, auditor: bool = True, **fields: Any) -> Any:
+        user = get_user_model().objects.create_user(username=username, **fields)
         if auditor:
             user.user_permissions.add(Permission.objects.get(codename="view_auditlog"))
         return user
@@ -68,8 +82,14 @@ def user_of(transactional_db: None) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def client(user_of: Callable[..., Any]) -> APIClient:
+def key(user_of: UserOf) -> str:
+    """An auditor's API key."""
+    return api_keys.issue(user=user_of(), name="test")
+
+
+@pytest.fixture
+def client(key: str) -> APIClient:
     """An auditor's program."""
     caller = APIClient()
-    caller.credentials(HTTP_AUTHORIZATION=f"Api-Key {api_keys.issue(user=user_of(), name='test')}")
+    caller.credentials(HTTP_AUTHORIZATION=f"Api-Key {key}")
     return caller

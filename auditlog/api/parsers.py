@@ -8,17 +8,10 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from django.conf import settings
-from rest_framework import status
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
-
-class PayloadTooLarge(APIException):
-    """The body is larger than this service reads."""
-
-    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    default_detail = "The body is larger than this service reads."
-    default_code = "payload_too_large"
+from auditlog.api.problems import PayloadTooLarge
 
 
 class BoundedJSONParser(JSONParser):
