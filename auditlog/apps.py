@@ -18,9 +18,11 @@ class AuditlogConfig(AppConfig):
 
     def ready(self) -> None:
         """Install the compilers and the receivers."""
+        from auditlog import checks  # noqa: F401 - registers them
         from auditlog.capture import compilers, receivers
         from auditlog.registry import auditlog
 
+        auditlog.register_by_settings(self.apps.get_models() if self.apps else ())
         compilers.install()
         receivers.connect_all()
         auditlog.on_change(receivers.follow_registration)

@@ -96,7 +96,7 @@ class AuditlogRegistry:
                 Registration(
                     label=cls._meta.concrete_model._meta.label_lower if cls._meta.concrete_model else "",
                     include_fields=frozenset(include_fields or ()),
-                    exclude_fields=frozenset(exclude_fields or ()) | _global_names("AUDITLOG_EXCLUDE_TRACKING_FIELDS"),
+                    exclude_fields=frozenset(exclude_fields or ()) | global_names("AUDITLOG_EXCLUDE_TRACKING_FIELDS"),
                     mapping_fields=dict(mapping_fields or {}),
                     masks=_masks(mask_fields),
                     m2m_fields=None if m2m_fields is None else frozenset(m2m_fields),
@@ -109,6 +109,23 @@ class AuditlogRegistry:
             return cls
 
         return decorate if model is None else decorate(model)
+
+    def register_by_settings(self, models_known: Iterable[type[models.Model]]) -> None:
+        """
+        Audit these models where AUDITLOG_INCLUDE_ALL_MODELS says so, as they are.
+
+        Leaves out what is never captured and what AUDITLOG_EXCLUDE_TRACKING_MODELS names, by application label or by
+        `app_label.Model`. A registration in code, earlier or later, takes precedence.
+        """
+        if not getattr(settings, "AUDITLOG_INCLUDE_ALL_MODELS", False):
+            return
+        excluded = {name.lower() for name in global_names("AUDITLOG_EXCLUDE_TRACKING_MODELS")}
+        for model in models_known:
+            meta = model._meta
+            unfit = meta.proxy or meta.swapped or meta.auto_created or not meta.managed
+            named = excluded & {meta.app_label, meta.label_lower} or meta.app_label in NEVER_CAPTURED_APPS
+            if not (unfit or named or self.contains(model)):
+                self.register(model)
 
     def unregister(self, model: type[models.Model]) -> None:
         """Stop auditing `model`; does nothing where it is not registered."""
@@ -149,17 +166,18 @@ class AuditlogRegistry:
             listener(model, registered=registered)
 
 
+def global_names(setting: str) -> frozenset[str]:
+    """Return the names that a setting of Django holds; none where it is not set."""
+    return frozenset(getattr(settings, setting, ()) or ())
+
+
 def _label(model: type[models.Model]) -> str:
     concrete = model._meta.concrete_model or model
     return concrete._meta.label_lower
 
 
-def _global_names(setting: str) -> frozenset[str]:
-    return frozenset(getattr(settings, setting, ()) or ())
-
-
 def _masks(mask_fields: Collection[str] | Mapping[str, str] | None) -> dict[str, str]:
-    names = set(MASKED_BY_DEFAULT | _global_names("AUDITLOG_MASK_TRACKING_FIELDS"))
+    names = set(MASKED_BY_DEFAULT | global_names("AUDITLOG_MASK_TRACKING_FIELDS"))
     asked = dict(mask_fields) if isinstance(mask_fields, Mapping) else dict.fromkeys(mask_fields or (), "full")
     unknown = set(asked.values()) - MASK_METHODS
     if unknown:

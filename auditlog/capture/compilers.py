@@ -194,11 +194,12 @@ def install() -> None:
     """
     for alias in connections:
         connection = connections[alias]
-        operations = type(connection.ops)
-        if connection.vendor == "postgresql" and not installed_on(connection):
-            operations.compiler_module = _module_on(operations.compiler_module).__name__
+        operations: Any = connection.ops
         # An instance that compiled something already keeps the module that it found then.
-        connection.ops._cache = None  # type: ignore[attr-defined]
+        operations._cache = None
+        if connection.vendor == "postgresql" and not installed_on(connection):
+            type(operations).compiler_module = _module_on(operations.compiler_module).__name__
+            operations._cache = None
 
 
 def installed_on(connection: BaseDatabaseWrapper) -> bool:

@@ -1,0 +1,104 @@
+"""I3: values keep every digit, whatever the settings of the session that writes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from tests.conftest import Events
+from tests.samples.models import Measured
+
+pytestmark = [pytest.mark.postgres_versions, pytest.mark.django_db(transaction=True)]
+
+VALUES: dict[str, Any] = {
+    "amount": Decimal("12345678901234567890.0123456789"),
+    "ratio": 0.1 + 0.2,
+    "lasts": timedelta(days=-3, hours=4, microseconds=5),
+    "at": datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC),
+    "day": date(2026, 2, 28),
+    "blob": bytes(range(256)),
+    "amounts": [Decimal("1.100"), None],
+    "extra": {"n": 9007199254740993, "deep": [{"ü": "\u2028"}], "null": None},
+    "address": "2001:db8::1",
+    "token": uuid.UUID("01234567-89ab-7def-8123-456789abcdef"),
+}
+IMAGE = {
+    "amount": "12345678901234567890.0123456789",
+    "ratio": 0.30000000000000004,
+    "lasts": "P-3DT4H0.000005S",
+    "at": "2026-03-29T01:30:00.123456+00:00",
+    "day": "2026-02-28",
+    "blob": (
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+P0BBQkNERUZHSElKS0xN"
+        "Tk9QUVJTVFVWV1hZWltcXV5fYGFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6e3x9fn+AgYKDhIWGh4iJiouMjY6PkJGSk5SVlpeYmZqb"
+        "nJ2en6ChoqOkpaanqKmqq6ytrq+wsbKztLW2t7i5uru8vb6/wMHCw8TFxsfIycrLzM3Oz9DR0tPU1dbX2Nna29zd3t/g4eLj5OXm5+jp"
+        "6uvs7e7v8PHy8/T19vf4+fr7/P3+/w=="
+    ),
+    "amounts": ["1.100", None],
+    "extra": {"n": 9007199254740993, "deep": [{"ü": "\u2028"}], "null": None},
+    "address": "2001:db8::1",
+    "token": "01234567-89ab-7def-8123-456789abcdef",
+}
+
+
+@pytest.fixture
+def hostile_session(transactional_db: None) -> Iterator[None]:
+    """Set all that changes how PostgreSQL writes values."""
+    with connection.cursor() as cursor:
+        for name, value in (
+            ("DateStyle", "SQL, DMY"),
+            ("IntervalStyle", "sql_standard"),
+            ("bytea_output", "escape"),
+            ("extra_float_digits", "-15"),
+            ("search_path", "pg_catalog, public"),
+            ("standard_conforming_strings", "on"),
+            ("xmlbinary", "hex"),
+        ):
+            cursor.execute(f"SET {name} = {value}")
+    yield
+    connection.close()
+
+
+def test_i3_every_type_has_its_text(events: Events) -> None:
+    row = Measured.objects.create(**VALUES)
+    (event,) = events()
+    assert event["after"] == {"id": row.pk, **IMAGE}
+
+
+@pytest.mark.usefixtures("hostile_session")
+def test_i3_the_session_of_the_writer_changes_no_text(events: Events) -> None:
+    row = Measured.objects.create(**VALUES)
+    Measured.objects.update(ratio=1.5)
+    row.delete()
+    created, updated, deleted = events()
+    key = created["after"].pop("id")
+    assert created["after"] == IMAGE
+    assert updated["before"] == {"id": key, **IMAGE}
+    assert updated["after"] == {"id": key, **IMAGE, "ratio": 1.5}
+    assert deleted["before"] == updated["after"]
+
+
+def test_i8_what_json_has_no_number_for_is_text(events: Events) -> None:
+    Measured.objects.bulk_create(Measured(ratio=float(text)) for text in ("nan", "inf", "-inf"))
+    with connection.cursor() as cursor:
+        cursor.execute("SET TimeZone = 'Asia/Kolkata'")
+    Measured.objects.update(extra=None)
+    connection.close()
+    assert [event["after"]["ratio"] for event in events()] == ["NaN", "Infinity", "-Infinity"]
+
+
+def test_an_update_of_a_date_at_infinity_is_told(events: Events) -> None:
+    row = Measured.objects.create(amount=1)
+    events()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE samples_measured SET day = 'infinity', at = '-infinity'")  # past the ORM: no event
+    Measured.objects.filter(pk=row.pk).update(amount=Decimal("2.5"))
+    (event,) = events()
+    assert (event["after"]["day"], event["after"]["at"]) == ("infinity", "-infinity")
+    assert (event["before"]["amount"], event["after"]["amount"]) == ("1.0000000000", "2.5000000000")
