@@ -69,5 +69,6 @@ openapi: $(STAMP)  ## write docs/reference/openapi.yaml
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/reference/openapi.yaml
 
 clean:  ## remove the local stack's data and the virtual environment
-	@if [ -x $(BIN)/python ] && [ -d .devstack ]; then $(BIN)/python manage.py devstack down; fi
+	@# Without a finished installation nothing was ever started from here.
+	@if [ -f $(STAMP) ]; then $(BIN)/python manage.py devstack down; fi
 	rm -rf .devstack .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles build dist

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,25 +33,40 @@ def cache_dir() -> Path:
     return Path(base) / "auditlog-cdc"
 
 
-def fetch(*, progress: Callable[[str], None]) -> list[Path]:
+def fetch(
+    *,
+    progress: Callable[[str], None],
+    jars: Sequence[Jar] | None = None,
+    download: Callable[[Jar], Path] | None = None,
+) -> list[Path]:
     """
     Return the paths of all jars, downloading what the cache does not hold; every file is checked each time.
 
     :raises DevstackError: if a jar cannot be had, or is not the one that the lock file names.
     """
-    jars = locked_jars()
+    wanted = locked_jars() if jars is None else jars
     paths = []
-    for number, jar in enumerate(jars, 1):
+    for number, jar in enumerate(wanted, 1):
         path = cache_dir() / "jars" / f"{jar.coordinate.replace(':', '_')}.jar"
-        if not path.exists() or _sha256(path) != jar.sha256:
-            progress(f"downloading {jar.coordinate} ({number} of {len(jars)})")
-            _store(jar, path)
+        try:
+            if not path.exists() or _sha256(path) != jar.sha256:
+                progress(f"downloading {jar.coordinate} ({number} of {len(wanted)})")
+                _store(jar, path, download or _download)
+        except OSError as exc:
+            raise DevstackError(
+                f"{path} cannot be written or read ({exc.strerror or exc}): make room or give yourself the right, or "
+                "set XDG_CACHE_HOME to a folder of yours."
+            ) from exc
         paths.append(path)
     return paths
 
 
-def _store(jar: Jar, path: Path) -> None:
-    source = _download(jar)
+def _store(jar: Jar, path: Path, download: Callable[[Jar], Path]) -> None:
+    source = download(jar)
+    if _sha256(source) != jar.sha256:
+        # The downloader has a cache of its own, whose file may be the damaged one.
+        source.unlink()
+        source = download(jar)
     if (found := _sha256(source)) != jar.sha256:
         source.unlink()
         raise DevstackError(

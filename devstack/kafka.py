@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from devstack import jars
 from devstack.errors import DevstackError
@@ -17,6 +22,9 @@ from devstack.ports import HOST
 
 HEAP = "512m"
 STOP_SECONDS = 30
+ANSWER_SECONDS = 3
+# Notice a broker as soon as it is there.
+QUICK: dict[str, str | int] = {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 250, "log_level": 0}
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -64,19 +72,40 @@ class Kafka:
         :raises DevstackError: if the jars cannot be had or the storage cannot be formatted.
         """
         java = [str(find_java()), "-cp", os.pathsep.join(str(path) for path in jars.fetch(progress=progress))]
-        logs = self.directory / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        properties = self.directory / "server.properties"
-        properties.write_text(
-            PROPERTIES.format(host=HOST, port=self.port, controller_port=self.controller_port, logs=logs.resolve()),
-            encoding="utf-8",
-        )
+        logs = self.directory.resolve() / "logs"
         if not (logs / "meta.properties").exists():
             progress("formatting Kafka's storage")
-            cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            _run([*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)])
+            self._format(java, logs)
+        properties = self._configure(logs)
         options = [f"-Xmx{HEAP}", f"-Xms{HEAP}", "-XX:+UseG1GC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+        # Kafka's native libraries; without it newer runtimes warn.
+        options.append("--enable-native-access=ALL-UNNAMED")
         return [java[0], *options, *java[1:], "kafka.Kafka", str(properties)]
+
+    def answers(self) -> bool:
+        """Tell whether the broker serves clients; blocks for a few seconds where it does not."""
+        return answers({"bootstrap.servers": self.bootstrap_servers})
+
+    def _format(self, java: list[str], logs: Path) -> None:
+        """Format beside the storage's place and move it there when it is whole: the formatter may be killed."""
+        partial = logs.with_name("logs.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        properties = self._configure(partial)
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        _run([*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties)])
+        try:
+            partial.rename(logs)
+        except OSError as exc:
+            raise DevstackError(f"{logs} is in the way of Kafka's data: remove it. ({exc})") from exc
+
+    def _configure(self, logs: Path) -> Path:
+        properties = self.directory / "server.properties"
+        properties.write_text(
+            PROPERTIES.format(host=HOST, port=self.port, controller_port=self.controller_port, logs=logs),
+            encoding="utf-8",
+        )
+        return properties
 
     def start(self, *, progress: Callable[[str], None]) -> subprocess.Popen[bytes]:
         """Start the broker in a session of its own, so that a Ctrl-C on the terminal does not reach it."""
@@ -93,6 +122,18 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def answers(connection: Mapping[str, str]) -> bool:
+    """Tell whether brokers answer at an address, given as properties of the client."""
+    # The client reports each refused connection to its log.
+    quiet = logging.getLogger("devstack.kafka.client")
+    quiet.disabled = True
+    try:
+        AdminClient({**connection, **QUICK}, logger=quiet).list_topics(timeout=ANSWER_SECONDS)
+    except KafkaException:
+        return False
+    return True
 
 
 def _run(command: list[str]) -> None:

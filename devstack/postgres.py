@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import stat
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from devstack.errors import DevstackError
@@ -57,12 +60,12 @@ class Postgres:
 
         :raises DevstackError: if it cannot be initialised.
         """
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if os.geteuid() == 0:
-            self._give_away()
         if not (self.directory / "PG_VERSION").exists():
             progress("initialising PostgreSQL")
             self._initialise()
+        if os.geteuid() == 0:
+            self._give_away(self.directory)
+        self._forget_dead_server()
         settings = (f"port={self.port}", f"listen_addresses={HOST}", "unix_socket_directories=", *self.options)
         options = [word for setting in settings for word in ("-c", setting)]
         return [str(self.binaries / "postgres"), "-D", str(self.directory.resolve()), *options]
@@ -89,22 +92,37 @@ class Postgres:
         except psycopg.OperationalError:
             return False
 
-    def _give_away(self) -> None:
+    def _give_away(self, directory: Path) -> None:
         """Let the unprivileged user reach the binaries and own the data."""
         entry = pwd.getpwnam(system_user() or "")
-        for folder in {*self.directory.resolve().parents, *self.binaries.resolve().parents}:
+        for folder in {*directory.resolve().parents, *self.binaries.resolve().parents}:
             mode = folder.stat().st_mode
             if not mode & stat.S_IXOTH:
                 folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
-        os.chown(self.directory, entry.pw_uid, entry.pw_gid)
+        os.chown(directory, entry.pw_uid, entry.pw_gid)
 
     def _initialise(self) -> None:
-        command = [str(self.binaries / "initdb"), "-D", str(self.directory.resolve()), "-U", "postgres", "-E", "UTF8"]
+        """Make the data directory beside its place and move it there when it is whole: initdb may be killed."""
+        partial = self.directory.with_name(f"{self.directory.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True, mode=0o700)
+        if os.geteuid() == 0:
+            self._give_away(partial)
+        self._run_initdb(partial)
+        try:
+            partial.rename(self.directory)
+        except OSError as exc:
+            raise DevstackError(f"{self.directory} is in the way of PostgreSQL's data: remove it. ({exc})") from exc
+
+    def _run_initdb(self, directory: Path) -> None:
+        command = [str(self.binaries / "initdb"), "-D", str(directory.resolve()), "-U", "postgres", "-E", "UTF8"]
         command += ["--no-sync", "--no-locale", f"--auth={'scram-sha-256' if self.password else 'trust'}"]
         reading, writing = os.pipe()
         try:
             if self.password:
                 command.append(f"--pwfile=/dev/fd/{reading}")
+            if user := system_user():
+                os.fchown(reading, pwd.getpwnam(user).pw_uid, -1)  # opening it anew asks for the right
             os.write(writing, f"{self.password}\n".encode())
             os.close(writing)
             done = subprocess.run(
@@ -114,6 +132,16 @@ class Postgres:
             os.close(reading)
         if done.returncode:
             raise DevstackError(f"PostgreSQL could not be initialised in {self.directory}: {done.stderr[-2_000:]}")
+
+    def _forget_dead_server(self) -> None:
+        """Remove the process id of a server that died where another program has the id: PostgreSQL would give up."""
+        file = self.directory / "postmaster.pid"
+        with suppress(FileNotFoundError, ValueError):
+            pid = int(file.read_text(encoding="ascii").split("\n", 1)[0])
+            with suppress(psutil.Error):
+                if str(self.directory.resolve()) in psutil.Process(pid).cmdline():
+                    return
+            file.unlink()
 
 
 def system_user() -> str | None:

@@ -25,7 +25,7 @@ def database_settings() -> dict[str, dict[str, Any]]:
     audit = env.database("AUDIT_DATABASE_URL", default="")
     owner = env.database("DATABASE_OWNER_URL", default="")
     audit_owner = env.database("AUDIT_DATABASE_OWNER_URL", default="")
-    if _command() in OWNER_COMMANDS:
+    if command() in OWNER_COMMANDS:
         default, audit = owner or default, audit_owner or (audit if _apart(default, audit) else owner) or audit
     chosen = default or dict(PLACEHOLDER)
     return {"default": _finished(chosen), "audit": _finished(audit or chosen)}
@@ -36,20 +36,21 @@ def same_server(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return all(one.get(key) == other.get(key) for key in ("HOST", "PORT", "NAME"))
 
 
-def _apart(default: dict[str, Any] | None, audit: dict[str, Any] | None) -> bool:
-    return default is not None and audit is not None and not same_server(default, audit)
-
-
-def _command() -> str:
+def command() -> str:
+    """Return the name of the management command that this process runs, or nothing."""
     is_manage = Path(sys.argv[0]).name in {"manage.py", "django-admin"} if sys.argv else False
     return sys.argv[1] if is_manage and len(sys.argv) > 1 else ""
+
+
+def _apart(default: dict[str, Any] | None, audit: dict[str, Any] | None) -> bool:
+    return default is not None and audit is not None and not same_server(default, audit)
 
 
 def _finished(config: dict[str, Any]) -> dict[str, Any]:
     options = dict(config.get("OPTIONS") or {})
     options.setdefault("connect_timeout", env.integer("DATABASE_CONNECT_TIMEOUT_SECONDS", default=5, minimum=1))
     # Shown in pg_stat_activity, so that an operator sees which role of the service holds a connection.
-    options.setdefault("application_name", f"auditlog-{_command() or 'api'}"[:63])
+    options.setdefault("application_name", f"auditlog-{command() or 'api'}"[:63])
     return {
         **config,
         "OPTIONS": options,

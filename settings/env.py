@@ -26,6 +26,7 @@ class Environment:
     def __init__(self) -> None:
         self._source = environ.FileAwareEnv()
         self.problems: dict[str, str] = {}
+        self.fallbacks: dict[str, str] = {}  # values of names that are not set
         self.production = False
 
     def text(self, name: str, *, default: str = "", required: bool = False) -> str:
@@ -35,7 +36,7 @@ class Environment:
         except (OSError, UnicodeDecodeError) as exc:
             self.problems[name] = f"{name}_FILE cannot be read: {exc}"
             return default
-        value = "" if raw is None else str(raw).strip()
+        value = ("" if raw is None else str(raw).strip()) or self.fallbacks.get(name, "")
         if value:
             return value
         if required and self.production:

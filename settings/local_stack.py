@@ -1,0 +1,76 @@
+"""
+What `manage.py devstack` left in its state file: used where the environment names no other server.
+
+So every command works against the running local stack with nothing set, each with the database role of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from settings.databases import command
+from settings.env import Environment
+
+PROJECT = Path(__file__).resolve().parent.parent
+# Who a command connects as; every other one is the application.
+ROLES = {
+    "run_relay": "auditlog_relay",
+    "outbox_status": "auditlog_relay",
+    "run_consumer": "auditlog_consumer",
+    "audit_reconcile": "auditlog_reader",
+    "dead_letters": "auditlog_reader",
+}
+NAMES = (
+    "DATABASE_URL",
+    "DATABASE_OWNER_URL",
+    "AUDIT_DATABASE_URL",
+    "AUDIT_DATABASE_OWNER_URL",
+    "KAFKA_BOOTSTRAP_SERVERS",
+)
+
+
+def data_dir(env: Environment) -> Path:
+    """Return the folder of the local stack."""
+    return (PROJECT / Path(env.text("DEVSTACK_DATA_DIR", default=".devstack")).expanduser()).resolve()
+
+
+def given(env: Environment) -> dict[str, str]:
+    """Return the servers that the environment names; the stack starts the others itself."""
+    return {name: value for name in NAMES if (value := env.text(name))}
+
+
+def fallbacks(env: Environment) -> dict[str, str]:
+    """Return values for names that the environment does not set."""
+    folder = data_dir(env)
+    values = {"MEDIA_ROOT": str(folder / "media")}
+    # The stack itself must not take what an earlier one left behind for the user's wish.
+    if command() == "devstack" or not (wanted := {"DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS"} - given(env).keys()):
+        return values
+    try:
+        running: dict[str, Any] = json.loads((folder / "state.json").read_bytes()).get("running") or {}
+    except FileNotFoundError:
+        return values
+    except (OSError, ValueError, AttributeError) as exc:
+        for name in wanted:
+            env.problems[name] = f"is not set, and {folder / 'state.json'} of the local stack cannot be read: {exc}"
+        return values
+    if "DATABASE_URL" in wanted and running.get("database_urls"):
+        values |= _databases(running)
+    if "KAFKA_BOOTSTRAP_SERVERS" in wanted and running.get("kafka_bootstrap_servers"):
+        values["KAFKA_BOOTSTRAP_SERVERS"] = running["kafka_bootstrap_servers"]
+        values["KAFKA_TOPIC_PREFIX"] = running["topic_prefix"]
+    return values
+
+
+def _databases(running: dict[str, Any]) -> dict[str, str]:
+    role = ROLES.get(command(), "auditlog_app")
+    reading = role if role == "auditlog_consumer" else "auditlog_reader"
+    domain, audit = running["database_urls"], running["audit_database_urls"]
+    return {
+        "DATABASE_URL": domain[role],
+        "DATABASE_OWNER_URL": domain["auditlog_owner"],
+        "AUDIT_DATABASE_URL": audit[reading],
+        "AUDIT_DATABASE_OWNER_URL": audit["auditlog_owner"],
+    }
