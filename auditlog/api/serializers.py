@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import inline_serializer
+from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
 from auditlog.api.problems import Code
 from auditlog.models import AuditLog
+from auditlog.vocabulary import ActorType
 
 EVENT_FIELDS = [
     "event_id",
@@ -32,6 +33,46 @@ EVENT_FIELDS = [
 DETAIL_FIELDS = [*EVENT_FIELDS, "before", "after", "context", "masked", "topic", "partition", "offset"]
 
 
+@extend_schema_field({"type": "object", "additionalProperties": True})
+class ObjectField(serializers.JSONField):
+    """A JSON object or null."""
+
+
+@extend_schema_field(
+    {"type": "object", "additionalProperties": {"type": "array", "minItems": 2, "maxItems": 2, "items": {}}}
+)
+class ChangesField(serializers.JSONField):
+    """{field name: [old, new]}."""
+
+
+@extend_schema_field({"type": "array", "items": {"type": "string"}})
+class NamesField(serializers.JSONField):
+    """Names of columns."""
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "properties": {
+            "id": {"type": ["string", "null"]},
+            "repr": {"type": ["string", "null"]},
+            "type": {"type": "string", "enum": [str(kind) for kind in ActorType]},
+            "on_behalf_of": {"type": ["object", "null"], "additionalProperties": True},
+        },
+    }
+)
+class ActorField(serializers.JSONField):
+    """Who acted; null: not known."""
+
+
+JSON_FIELDS: dict[str, type[serializers.JSONField]] = {
+    "changes": ChangesField,
+    "actor": ActorField,
+    "masked": NamesField,
+    **dict.fromkeys(("m2m", "data", "before", "after", "context"), ObjectField),
+}
+
+
 class EventSerializer(serializers.ModelSerializer[AuditLog]):
     """One event of a list."""
 
@@ -40,8 +81,14 @@ class EventSerializer(serializers.ModelSerializer[AuditLog]):
         fields = EVENT_FIELDS
         read_only_fields = EVENT_FIELDS
 
+    # Declared as attributes, `data` and `context` would hide what the framework calls so.
+    def build_standard_field(self, field_name: str, model_field: Any) -> tuple[Any, dict[str, Any]]:
+        """Return the class of a field and its options."""
+        field_class, options = super().build_standard_field(field_name, model_field)
+        return JSON_FIELDS.get(field_name, field_class), options
 
-class EventDetailSerializer(serializers.ModelSerializer[AuditLog]):
+
+class EventDetailSerializer(EventSerializer):
     """One event with both images of the row and where it was read from."""
 
     class Meta:

@@ -19,5 +19,5 @@ register_converter(KeyConverter, "key")
 urlpatterns = [
     path("events/", views.EventList.as_view(), name="audit-events"),
     path("events/<str:event_id>/", views.EventDetail.as_view(), name="audit-event"),
-    path("objects/<str:model>/<key:pk>/timeline/", views.ObjectTimeline.as_view(), name="audit-timeline"),
+    path("objects/<str:model>/<key:object_pk>/timeline/", views.ObjectTimeline.as_view(), name="audit-timeline"),
 ]

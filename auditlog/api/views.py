@@ -36,7 +36,10 @@ PAGING = [
     OpenApiParameter("cursor", TEXT, description="Out of `next` or `previous`; bound to the filters and the caller."),
 ]
 FILTERS = [OpenApiParameter(name, TEXT) for name in ("model", "object_pk", "actor", "request_id")]
-OBJECT = [OpenApiParameter("model", TEXT, "path"), OpenApiParameter("pk", TEXT, "path")]
+OBJECT = [
+    OpenApiParameter("model", TEXT, "path", description="`app_label.model`"),
+    OpenApiParameter("object_pk", TEXT, "path", description="Percent-encoded; a composite key as a JSON array."),
+]
 PAGE = {(200, "application/json"): serializers.EventPageSerializer, **PROBLEMS}
 
 
@@ -73,13 +76,13 @@ class ObjectTimeline(AuditView):
     """The life of one object."""
 
     @extend_schema(operation_id="audit_object_timeline", parameters=[*OBJECT, *PAGING], responses=PAGE)
-    def get(self, request: Request, model: str, pk: str) -> Response:
+    def get(self, request: Request, model: str, object_pk: str) -> Response:
         """Return the events of an object in the order of their commits, newest first; its whole life by default."""
         query = request.query_params
         asked = parameters.parse(query, known=parameters.TIMELINE, now=timezone.now(), default_days=None)
-        if "\x00" in pk or not _exists(model):
+        if "\x00" in object_pk or not _exists(model):
             raise Http404
-        wanted = replace(asked.wanted, model=model, object_pk=pk)
+        wanted = replace(asked.wanted, model=model, object_pk=object_pk)
         return _answer(request, replace(asked, wanted=wanted), Order.SEQUENCE)
 
 

@@ -93,3 +93,12 @@ def client(key: str) -> APIClient:
     caller = APIClient()
     caller.credentials(HTTP_AUTHORIZATION=f"Api-Key {key}")
     return caller
+
+
+@pytest.fixture
+def caller(user_of: UserOf) -> APIClient:
+    """A program that may do everything; a crash is an answer with status 500."""
+    program = APIClient(raise_request_exception=False)
+    key = api_keys.issue(user=user_of(is_superuser=True, is_staff=True), name="test")
+    program.credentials(HTTP_AUTHORIZATION=f"Api-Key {key}")
+    return program

@@ -1,0 +1,82 @@
+"""The OpenAPI document and its browser."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+import yaml
+from django.core.management import call_command
+from django.test import Client
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
+
+COMMITTED = Path(__file__).parents[3] / "docs" / "reference" / "openapi.yaml"
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    """The document that is served."""
+    served: dict[str, Any] = yaml.safe_load(Client().get("/api/schema/").content)
+    return served
+
+
+def test_the_committed_document_is_what_is_served(document: dict[str, Any]) -> None:
+    assert yaml.safe_load(COMMITTED.read_text(encoding="utf-8")) == document
+
+
+def test_the_document_is_valid_and_made_without_warnings() -> None:
+    output = io.StringIO()
+    call_command("spectacular", "--validate", "--fail-on-warn", stdout=output)
+
+    assert output.getvalue() == COMMITTED.read_text(encoding="utf-8")
+
+
+def test_the_document_speaks_of_every_contract(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    audit = {path: item["get"] for path, item in document["paths"].items() if path.startswith("/api/audit/v1/")}
+    assert {path: {parameter["name"] for parameter in item["parameters"]} for path, item in audit.items()} == {
+        "/api/audit/v1/events/": {
+            "model", "object_pk", "action", "actor", "request_id", "from", "to", "page_size", "cursor"
+        },
+        "/api/audit/v1/events/{event_id}/": {"event_id"},
+        "/api/audit/v1/objects/{model}/{object_pk}/timeline/": {
+            "model", "object_pk", "action", "from", "to", "page_size", "cursor"
+        },
+    }  # fmt: skip
+    for item in audit.values():
+        assert item["security"] == [{"apiKey": []}, {"session": []}]
+        assert set(item["responses"]) == {"200", "400", "401", "403", "404", "503"}
+        assert set(item["responses"]["403"]["content"]) == {"application/problem+json"}
+    assert {f"/api/{name}/" for name in ("doctors", "departments", "specialties", "appointments")} <= set(
+        document["paths"]
+    )
+
+
+def test_a_bad_key_does_not_hide_what_is_public_and_errors_are_problems() -> None:
+    stranger = Client(headers={"authorization": "Api-Key nonsense"})
+
+    assert stranger.get("/api/schema/").status_code == 200
+    refused = stranger.post("/api/schema/")
+    assert (refused.status_code, refused["Content-Type"]) == (405, "application/problem+json")
+    assert refused.json()["code"] == "method_not_allowed"
+
+
+def test_the_browser_of_the_document_needs_no_other_host() -> None:
+    browser = Client()
+    page = browser.get("/api/docs/")
+
+    assert page.status_code == 200
+    links = re.findall(r"""(?:src|href)=["']([^"']+)["']""", page.content.decode())
+    assert {Path(urlsplit(link).path).suffix for link in links} == {".css", ".js", ".png"}
+    for link in links:
+        address = urlsplit(urljoin("http://testserver/api/docs/", link))
+        assert address.netloc == "testserver"
+        answer = browser.get(address.path)
+        assert answer.status_code == 200
+        answer.close()
+    assert browser.get("/").url == "/api/docs/"  # type: ignore[attr-defined]
