@@ -1,0 +1,163 @@
+"""
+`kill -9` of the relay, the consumer, Kafka and PostgreSQL while a file is imported: nothing is lost, nothing is stored
+twice, and the events of each object stay in order.
+
+FAULT_ROUNDS=20 kills each of them twenty times during an import that is as much longer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from doctors.clinicians.generator import write_file
+from tests.acceptance.faults.servers import Servers
+from tests.acceptance.pipeline.books import Books, assert_balanced
+from tests.acceptance.pipeline.services import AUDITOR, Deployment, Service
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(0)]
+
+ROUNDS = int(os.environ.get("FAULT_ROUNDS", "1"))
+ROWS = 800 + 700 * ROUNDS
+# Small transactions: many commits are yet to come when the first events are stored.
+BATCH_ROWS = "5"
+# So many events are stored between two faults, or wait because of one.
+SOME = 200
+
+
+class Victim(ABC):
+    """What is killed and started again, and the others."""
+
+    name: str
+
+    def __init__(self, deployment: Deployment, books: Books, servers: Servers, file: Path) -> None:
+        self.deployment, self.books, self.servers = deployment, books, servers
+        self.relay, self.consumer = deployment.start_relay(), deployment.start_consumer()
+        self.importing = deployment.start_import(file, "--batch-rows", BATCH_ROWS)
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End it without a chance to tidy up."""
+
+    @abstractmethod
+    def is_missed(self) -> bool:
+        """Tell whether others feel that it is gone."""
+
+    @abstractmethod
+    def restart(self) -> None:
+        """Start it again as it was."""
+
+
+class RelayVictim(Victim):
+    """Events pile up in the outbox."""
+
+    name = "the relay"
+
+    def kill(self) -> None:
+        self.relay.kill()
+
+    def is_missed(self) -> bool:
+        return self.books.counts().pending > SOME
+
+    def restart(self) -> None:
+        self.relay = self.deployment.start_relay()
+
+
+class ConsumerVictim(Victim):
+    """Events pile up on the topics."""
+
+    name = "the consumer"
+
+    def kill(self) -> None:
+        self.consumer.kill()
+
+    def is_missed(self) -> bool:
+        counts = self.books.counts()
+        return counts.published > counts.stored + SOME
+
+    def restart(self) -> None:
+        self.consumer = self.deployment.start_consumer()
+
+
+class KafkaVictim(Victim):
+    """Events pile up in the outbox, and the import does not notice."""
+
+    name = "Kafka"
+
+    def kill(self) -> None:
+        self.servers.kill_kafka()
+
+    def is_missed(self) -> bool:
+        return self.books.counts().pending > SOME
+
+    def restart(self) -> None:
+        self.servers.start_kafka()
+
+
+class PostgresVictim(Victim):
+    """Everybody waits for it, and says so."""
+
+    name = "PostgreSQL"
+
+    def kill(self) -> None:
+        self.heard = [self.complaints(service) for service in (self.relay, self.consumer, self.importing)]
+        self.books.close()
+        self.servers.kill_postgres()
+
+    def is_missed(self) -> bool:
+        now = [self.complaints(service) for service in (self.relay, self.consumer, self.importing)]
+        return all(said > heard for said, heard in zip(now, self.heard, strict=True))
+
+    def complaints(self, service: Service) -> int:
+        """Return how often a process said that something is missing; the import says it in plain words."""
+        return service.logged().count('"level": "warning"') + service.logged().count("The database is not available")
+
+    def restart(self) -> None:
+        self.servers.start_postgres()
+
+
+@pytest.mark.parametrize("kind", [RelayVictim, ConsumerVictim, KafkaVictim, PostgresVictim])
+def test_i4_i5_i6_a_kill_in_the_middle_of_an_import_changes_nothing(
+    kind: type[Victim], deployment: Deployment, books: Books, servers: Servers, tmp_path: Path
+) -> None:
+    file = tmp_path / "clinicians.csv"
+    write_file(file, rows=ROWS, seed=7)
+    victim = kind(deployment, books, servers, file)
+    for _ in range(ROUNDS):
+        enough = books.counts().stored + SOME
+        deployment.wait_until(lambda: books.counts().stored >= enough, what="events in the audit log")  # noqa: B023
+        victim.kill()
+        assert victim.importing.is_running()
+        deployment.wait_until(victim.is_missed, what=f"somebody who misses {kind.name}")
+        victim.restart()
+
+    report = deployment.finished(victim.importing)
+    deployment.wait_until(books.settled, what="the whole import in the audit log")
+    rows = assert_balanced(books)
+    assert_complete(report, rows, books)
+    account = json.loads(deployment.run("reconcile", "audit_reconcile", "--json", roles=AUDITOR))
+    assert (account["committed"], account["published"], account["stored"]) == (len(rows), len(rows), len(rows))
+    assert account["missing"] == []
+    for service in (victim.relay, victim.consumer):
+        assert service.terminate() == 0
+        assert "Traceback" not in service.logged()
+
+
+def assert_complete(report: dict[str, Any], rows: list[dict[str, Any]], books: Books) -> None:
+    """Check that the file was imported to its end and that the audit log tells of each row of the database once."""
+    assert (report["rows"], report["complete"], report["rejected"]) == (ROWS, True, [])
+    assert len(books.rows("doctors_practicelocation")) == ROWS
+    for table in ("doctors_practicelocation", "doctors_doctor", "doctors_department", "doctors_specialty"):
+        model = table.replace("_", ".")
+        images = [row["after"] for row in rows if (row["model"], row["action"]) == (model, "create")]
+        held = books.rows(table)
+        assert sorted(image["id"] for image in images) == sorted(held)
+        if table == "doctors_practicelocation":
+            assert {image["id"]: image for image in images} == held
+    added = sum(len(row["m2m"]["added"]) for row in rows if row["action"] == "m2m.add")
+    assert added == len(books.rows("doctors_doctor_specialties")) + len(books.rows("doctors_doctor_departments"))

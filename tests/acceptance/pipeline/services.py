@@ -1,0 +1,159 @@
+"""The service's processes as an operator runs them, each with its own database role."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from auditlog.roles import Role
+
+ROOT = Path(__file__).resolve().parents[3]
+# Machines that run tests may be busy.
+DEADLINE_SECONDS = 120
+POLL_SECONDS = 0.05
+LAST_WORDS_CHARACTERS = 3_000
+# Role of the domain's database and role of the read model's.
+RELAY = (Role.RELAY, Role.RELAY)
+CONSUMER = (Role.CONSUMER, Role.CONSUMER)
+APPLICATION = (Role.APP, Role.READER)
+AUDITOR = (Role.READER, Role.READER)
+OWNER = (Role.OWNER, Role.OWNER)
+SHORT_TIMES = {
+    # Shards of a relay that was killed are free again this soon.
+    "RELAY_LEASE_SECONDS": "3",
+    "KAFKA_TOPIC_PARTITIONS": "3",
+}
+
+
+class Service:
+    """A process of the service; what it prints goes to one file, what it logs to another."""
+
+    def __init__(self, command: list[str], *, variables: dict[str, str], files: Path) -> None:
+        self.name = files.name
+        self._output, self._log = files.with_suffix(".out"), files.with_suffix(".log")
+        with self._output.open("ab") as output, self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=output, stderr=log)
+        self._ended_by_us = False
+
+    def is_running(self) -> bool:
+        """Tell whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def has_failed(self) -> bool:
+        """Tell whether it ended by itself and without success."""
+        return not self._ended_by_us and self._process.poll() not in {None, 0}
+
+    def kill(self) -> None:
+        """End it without a chance to tidy up; safe to repeat."""
+        self._ended_by_us = True
+        self._process.kill()
+        self._process.wait()
+
+    def terminate(self) -> int:
+        """Ask it to end, as an orchestrator does, and return its exit code."""
+        self._ended_by_us = True
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(DEADLINE_SECONDS)
+
+    def printed(self) -> str:
+        """Return what it printed on its standard output."""
+        return self._output.read_text(encoding="utf-8")
+
+    def logged(self) -> str:
+        """Return what it wrote on its standard error."""
+        return self._log.read_text(encoding="utf-8")
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the structured lines of its log."""
+        return [json.loads(line) for line in self.logged().splitlines() if line.startswith("{") and line.endswith("}")]
+
+    def waits(self) -> list[dict[str, Any]]:
+        """Return the lines that say that it waits for something."""
+        return [line for line in self.events() if line["level"] == "warning" and "waiting" in line["event"]]
+
+
+class Deployment:
+    """The service on one database and one topic prefix: starts its processes, and ends what still runs on `close`."""
+
+    def __init__(self, *, address: Callable[[str], str], bootstrap: str, prefix: str, folder: Path) -> None:
+        """`address` returns the database's URL for a role."""
+        self.address, self.bootstrap, self.prefix, self.folder = address, bootstrap, prefix, folder
+        self._services: list[Service] = []
+
+    def start(self, name: str, *arguments: str, roles: tuple[Role, Role]) -> Service:
+        """Start `manage.py` with these arguments and the roles' rights."""
+        return self.start_program([sys.executable, "manage.py", *arguments], name=name, roles=roles)
+
+    def start_program(self, command: list[str], *, name: str, roles: tuple[Role, Role]) -> Service:
+        """Start a program in the project's root with the settings of this deployment."""
+        variables = self._variables(*roles)
+        service = Service(command, variables=variables, files=self.folder / f"{len(self._services)}-{name}")
+        self._services.append(service)
+        return service
+
+    def start_relay(self) -> Service:
+        """Start a relay."""
+        return self.start("relay", "run_relay", roles=RELAY)
+
+    def start_consumer(self) -> Service:
+        """Start a consumer."""
+        return self.start("consumer", "run_consumer", roles=CONSUMER)
+
+    def start_import(self, file: Path, *options: str) -> Service:
+        """Start an import of a file."""
+        return self.start("import", "import_clinicians", str(file), "--json", *options, roles=APPLICATION)
+
+    def run(self, name: str, *arguments: str, roles: tuple[Role, Role]) -> str:
+        """Run a command to its end and return what it printed; anything but success fails the test."""
+        service = self.start(name, *arguments, roles=roles)
+        self.wait_until(lambda: not service.is_running(), what=f"the end of {name}")
+        assert service.terminate() == 0, f"{name} failed: {self._last_words()}"
+        return service.printed()
+
+    def finished(self, importing: Service) -> dict[str, Any]:
+        """Wait for the end of an import, which must succeed, and return its report."""
+        self.wait_until(lambda: not importing.is_running(), what="the end of the import")
+        assert importing.terminate() == 0, self._last_words()
+        report: dict[str, Any] = json.loads(importing.printed())
+        return report
+
+    def wait_until(self, condition: Callable[[], Any], *, what: str) -> None:
+        """Wait for a condition; fail with everybody's last words where it takes too long or a process fails."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not condition():
+            failed = [service.name for service in self._services if service.has_failed()]
+            assert not failed, f"{failed} failed while {what} was waited for.{self._last_words()}"
+            assert time.monotonic() < deadline, f"Waited {DEADLINE_SECONDS} s in vain for {what}.{self._last_words()}"
+            time.sleep(POLL_SECONDS)
+
+    def close(self) -> None:
+        """End every process that still runs."""
+        for service in self._services:
+            service.kill()
+
+    def _variables(self, role: Role, audit_role: Role) -> dict[str, str]:
+        return {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "settings.local",
+            "DATABASE_URL": self.address(role),
+            "AUDIT_DATABASE_URL": self.address(audit_role),
+            "DATABASE_OWNER_URL": self.address(Role.OWNER),
+            "AUDIT_DATABASE_OWNER_URL": self.address(Role.OWNER),
+            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
+            "KAFKA_TOPIC_PREFIX": self.prefix,
+            # Group names are the broker's: those of other tests must not be met.
+            "KAFKA_CONSUMER_GROUP": self.prefix,
+            "LOG_FORMAT": "json",
+            **SHORT_TIMES,
+        }
+
+    def _last_words(self) -> str:
+        words = [f"\n--- {service.name}\n{service.logged()[-LAST_WORDS_CHARACTERS:]}" for service in self._services]
+        return "".join(words)
