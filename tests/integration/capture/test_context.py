@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
 from django.db import connections
 from django.db.models.signals import pre_save
 from django.test import AsyncClient, Client
@@ -42,6 +43,8 @@ def actors(events: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def actor_of(user: Any, kind: str = "user") -> dict[str, Any]:
+    if user.is_anonymous:
+        return {"id": None, "repr": None, "type": "anonymous", "on_behalf_of": None}
     return {"id": str(user.pk), "repr": user.get_username(), "type": kind, "on_behalf_of": None}
 
 
@@ -76,7 +79,7 @@ def test_i10_a_proxy_that_is_trusted_says_where_the_client_is(client: Client, ev
     client.post("/write/x/", headers={"x-forwarded-for": "198.51.100.1, 203.0.113.9"}, REMOTE_ADDR="10.0.0.1")
     (event,) = events()
     assert event["audit"]["context"]["remote_addr"] == "203.0.113.9"
-    assert event["audit"]["actor"] == {"id": None, "repr": None, "type": "anonymous", "on_behalf_of": None}
+    assert event["audit"]["actor"] == actor_of(AnonymousUser())
 
 
 @pytest.mark.parametrize(
@@ -109,6 +112,11 @@ def test_i10_the_user_is_the_one_of_the_moment(ada: Any, client: Client, events:
     found = actors(events())
     assert found["before"]["type"] == "anonymous"
     assert found["after"] == actor_of(ada)
+
+
+def test_i10_a_user_who_is_set_in_mid_request_is_seen(ada: Any, client: Client, events: Events) -> None:
+    client.post("/switch/")
+    assert actors(events()) == {"before": actor_of(AnonymousUser()), "after": actor_of(ada)}
 
 
 def test_i10_rest_framework_and_its_keys_are_seen(ada: Any, client: Client, events: Events) -> None:

@@ -19,9 +19,11 @@ pytestmark = [pytest.mark.postgres_versions, pytest.mark.django_db(transaction=T
 
 
 @contextmanager
-def receiving(signal: ModelSignal, sender: Any, receiver: Any) -> Iterator[None]:
-    """Connect a receiver for the length of a block."""
+def receiving(signal: ModelSignal, sender: Any, receiver: Any, *, first: bool = False) -> Iterator[None]:
+    """Connect a receiver for the length of a block; after ours unless it is to be the first."""
     signal.connect(receiver, sender=sender)
+    if first:
+        signal.receivers.insert(0, signal.receivers.pop())
     try:
         yield
     finally:
@@ -94,7 +96,7 @@ def test_a_frame_whose_write_a_receiver_followed_with_an_error_is_forgotten(even
         raise RuntimeError
 
     shelf.name = "B"
-    with receiving(post_save, Shelf, stop), pytest.raises(RuntimeError):
+    with receiving(post_save, Shelf, stop, first=True), pytest.raises(RuntimeError):
         shelf.save()
     Shelf.objects.create(name="other")
     Shelf.objects.filter(pk=shelf.pk).update(name="C")

@@ -43,6 +43,14 @@ def log_in(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+def switch(request: HttpRequest) -> HttpResponse:
+    """Write before and after code of the application says who it is, within one session."""
+    Genre.objects.create(name="before")
+    request.user = get_user_model().objects.get(username="ada")
+    Genre.objects.create(name="after")
+    return HttpResponse()
+
+
 def delete_myself(request: HttpRequest) -> HttpResponse:
     """Write after one's own account is gone."""
     get_user_model().objects.filter(username=request.user.get_username()).delete()
@@ -96,6 +104,7 @@ urlpatterns = [
     path("write/<str:name>/", write),
     path("another/", write_as_another),
     path("login/", log_in),
+    path("switch/", switch),
     path("gone/", delete_myself),
     path("fail/", fail),
     path("thread/", write_in_a_thread),
