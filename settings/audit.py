@@ -5,8 +5,15 @@ from __future__ import annotations
 from settings.env import env
 
 # First part of every topic name: `<prefix>.<app_label>.<model>`.
-AUDITLOG_TOPIC_PREFIX = env.text("KAFKA_TOPIC_PREFIX", default="audit")
-AUDITLOG_CID_HEADER = env.text("AUDITLOG_CID_HEADER", default="X-Request-ID")
+AUDITLOG_TOPIC_PREFIX = env.matching(
+    "KAFKA_TOPIC_PREFIX",
+    r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}",
+    default="audit",
+    expectation="1 to 100 letters, digits, dots, underscores and hyphens, the first a letter or digit",
+)
+AUDITLOG_CID_HEADER = env.matching(
+    "AUDITLOG_CID_HEADER", r"[A-Za-z0-9-]{1,64}", default="X-Request-ID", expectation="the name of an HTTP header"
+)
 # Number of reverse proxies in front of the service whose X-Forwarded-For entries are trusted; 0: the peer's address.
 AUDITLOG_TRUSTED_PROXIES = env.integer("AUDITLOG_TRUSTED_PROXIES", default=0, maximum=16)
 # Months for which AuditLog partitions are made ahead; also the horizon outside which an event is a dead letter.

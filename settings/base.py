@@ -15,7 +15,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 SECRET_KEY = env.text("DJANGO_SECRET_KEY", default="" if env.production else "local-only-not-a-secret", required=True)
 ALLOWED_HOSTS = env.words("DJANGO_ALLOWED_HOSTS", default=() if env.production else ("*",), required=True)
-CSRF_TRUSTED_ORIGINS = env.words("DJANGO_CSRF_TRUSTED_ORIGINS")
+CSRF_TRUSTED_ORIGINS = env.origins("DJANGO_CSRF_TRUSTED_ORIGINS")
 DEBUG = False
 
 INSTALLED_APPS = [

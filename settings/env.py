@@ -7,12 +7,15 @@ returned, so that `check()` at the end of the module can list every problem in o
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from environ.fileaware_mapping import FileAwareMapping
 
 T = TypeVar("T")
 
@@ -24,7 +27,8 @@ class Environment:
     """A view of the process environment that remembers what was missing or malformed."""
 
     def __init__(self) -> None:
-        self._source = environ.FileAwareEnv()
+        # Not the library's casts: they take a value that begins with $ for the name of another variable.
+        self._source = FileAwareMapping(cache=False)
         self.problems: dict[str, str] = {}
         self.fallbacks: dict[str, str] = {}  # values of names that are not set
         self.production = False
@@ -32,11 +36,13 @@ class Environment:
     def text(self, name: str, *, default: str = "", required: bool = False) -> str:
         """Return the value of `name`; `required` names have no default in production."""
         try:
-            raw = self._source.str(name, default=None)
-        except (OSError, UnicodeDecodeError) as exc:
-            self.problems[name] = f"{name}_FILE cannot be read: {exc}"
+            raw: str = self._source.get(name, "")
+            raw.encode()
+        except (OSError, ValueError) as exc:
+            what = "is not UTF-8" if isinstance(exc, UnicodeError) else f"cannot be read: {exc}"
+            self.problems[name] = f"{name}_FILE {what}" if self._is_in_file(name) else what
             return default
-        value = ("" if raw is None else str(raw).strip()) or self.fallbacks.get(name, "")
+        value = raw.strip() or self.fallbacks.get(name, "")
         if value:
             return value
         if required and self.production:
@@ -81,6 +87,20 @@ class Environment:
 
         return self._parsed(name, default, parse, f"must be one of {', '.join(options)}")
 
+    def matching(self, name: str, pattern: str, *, default: str, expectation: str) -> str:
+        """Return a value that matches a regular expression from its beginning to its end."""
+
+        def parse(raw: str) -> str:
+            if not re.fullmatch(pattern, raw):
+                raise ValueError
+            return raw
+
+        return self._parsed(name, default, parse, f"must be {expectation}")
+
+    def origins(self, name: str) -> list[str]:
+        """Return a comma-separated list of web origins: scheme and host."""
+        return self._parsed(name, [], _origins, "must be origins like https://example.org, separated by commas")
+
     def database(self, name: str, *, default: str, required: bool = False) -> dict[str, Any] | None:
         """Return Django's settings for a `postgres://` address, or None where the name is unset and has no default."""
         raw = self.text(name, default=default, required=required)
@@ -117,8 +137,20 @@ class Environment:
         try:
             return parse(raw)
         except (ValueError, KeyError):
-            self.problems[name] = f"{expectation}, not {raw[:40]!r}"
+            # What is mounted as a file may be a secret that was given to the wrong name.
+            shown = "" if self._is_in_file(name) else f", not {raw[:40]!r}"
+            self.problems[name] = f"{expectation}{shown}"
             return default
+
+    def _is_in_file(self, name: str) -> bool:
+        return bool(os.environ.get(f"{name}_FILE"))
+
+
+def _origins(raw: str) -> list[str]:
+    words = [word.strip() for word in raw.split(",") if word.strip()]
+    if not all(re.fullmatch(r"https?://[^\s/,]+", word) for word in words):
+        raise ValueError
+    return words
 
 
 env = Environment()
