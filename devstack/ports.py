@@ -24,14 +24,23 @@ def free_port(*, preferred: int = 0) -> int:
     raise OSError("no free port")
 
 
-def choose(preferred: Mapping[str, int]) -> dict[str, int]:
-    """Return a port for each name: the preferred one, or the next that is free and not given to another name."""
-    chosen: dict[str, int] = {}
-    for name, first in preferred.items():
-        taken = set(chosen.values())
-        nearby = (port for port in range(first, first + NEARBY) if port not in taken and _is_free(port))
-        chosen[name] = next(nearby, 0) or free_port()
-    return chosen
+class Reservations:
+    """
+    A port for each name: the preferred one, or the next that is free.
+
+    Each is held until it is released for the process that is to listen there: two stacks that start at once would
+    choose the same ones.
+    """
+
+    def __init__(self, preferred: Mapping[str, int]) -> None:
+        self._holders = {name: _listener_near(port) for name, port in preferred.items()}
+        self.chosen = {name: int(holder.getsockname()[1]) for name, holder in self._holders.items()}
+
+    def release(self, *names: str) -> None:
+        """Let go of ports; nothing happens for those that are not held."""
+        for name in names:
+            if holder := self._holders.pop(name, None):
+                holder.close()
 
 
 def answers(port: int) -> bool:
@@ -41,6 +50,18 @@ def answers(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def _is_free(port: int) -> bool:
-    # Who listens on all interfaces may leave the loopback interface free to bind: it would get our connections.
-    return not answers(port) and free_port(preferred=port) == port
+def _listener_near(preferred: int) -> socket.socket:
+    for port in (*range(preferred, preferred + NEARBY), 0):
+        # Who listens on all interfaces may leave the loopback interface free to bind: it would get our connections.
+        if port and answers(port):
+            continue
+        holder = socket.socket()
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            holder.bind((HOST, port))
+            holder.listen(1)
+        except OSError:
+            holder.close()
+            continue
+        return holder
+    raise OSError("no free port")

@@ -12,12 +12,13 @@ import psycopg
 
 from auditlog.roles import Role, create_roles
 from devstack import kafka as brokers
-from devstack import ports, probes, processes
+from devstack import probes, processes
 from devstack import state as states
 from devstack.addresses import DATABASE, Databases, given_databases, local_databases
 from devstack.errors import DevstackError
 from devstack.folder import Folder
 from devstack.kafka import Kafka
+from devstack.ports import HOST, Reservations
 from devstack.postgres import Postgres, system_user
 from devstack.programs import Programs
 from devstack.state import Demo, Identity, Running, State
@@ -43,7 +44,7 @@ class Startup:
     topic_prefix: str
     state: State
     supervisor: Supervisor
-    ports: dict[str, int] = field(default_factory=dict)
+    ports: Reservations = field(default_factory=lambda: Reservations({}))
 
     def run(self) -> Running:
         """
@@ -74,20 +75,20 @@ class Startup:
     def _choose_ports(self, given: Databases | None) -> None:
         unused = {"postgres"} if given else set()
         unused |= {"kafka", "kafka_controller"} if "KAFKA_BOOTSTRAP_SERVERS" in self.given else set()
-        self.ports = ports.choose({name: port for name, port in PREFERRED_PORTS.items() if name not in unused})
+        self.ports = Reservations({name: port for name, port in PREFERRED_PORTS.items() if name not in unused})
         for name in SHOWN_PORTS:
-            if (port := self.ports.get(name)) not in {None, PREFERRED_PORTS[name]}:
+            if (port := self.ports.chosen.get(name)) not in {None, PREFERRED_PORTS[name]}:
                 self.supervisor.stream.say(f"port {PREFERRED_PORTS[name]} is in use: {name} gets {port}")
 
     def _programs(self, given: Databases | None) -> Programs:
         if given is None:
             self._check_secrets()
         bootstrap = self.given.get("KAFKA_BOOTSTRAP_SERVERS")
-        kafka = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap or f"{ports.HOST}:{self.ports['kafka']}"}
+        kafka = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap or f"{HOST}:{self.ports.chosen['kafka']}"}
         if not bootstrap:
             kafka["KAFKA_SECURITY_PROTOCOL"] = "PLAINTEXT"
-        databases = given or local_databases(self.ports["postgres"], self.state.secrets)
-        return Programs(self.folder, databases, kafka, self.topic_prefix, self.ports)
+        databases = given or local_databases(self.ports.chosen["postgres"], self.state.secrets)
+        return Programs(self.folder, databases, kafka, self.topic_prefix, self.ports.chosen)
 
     def _check_secrets(self) -> None:
         """Have passwords before there is a server that knows them."""
@@ -104,8 +105,8 @@ class Startup:
     def _announce(self, programs: Programs) -> None:
         """Say in the state file where everything will be."""
         running = self._running
-        running.api = f"http://{ports.HOST}:{self.ports['api']}"
-        running.consumer_metrics = f"http://{ports.HOST}:{self.ports['consumer_metrics']}/metrics"
+        running.api = f"http://{HOST}:{self.ports.chosen['api']}"
+        running.consumer_metrics = f"http://{HOST}:{self.ports.chosen['consumer_metrics']}/metrics"
         running.database = programs.databases.key
         running.database_urls = dict(programs.databases.domain)
         running.audit_database_urls = dict(programs.databases.audit)
@@ -115,19 +116,21 @@ class Startup:
 
     def _start_servers(self, programs: Programs, *, local_database: bool) -> None:
         server = self._postgres() if local_database else None
-        broker = self._kafka() if "kafka" in self.ports else None
+        broker = self._kafka() if "kafka" in self.ports.chosen else None
         # Both take a while for the first time: at once.
         preparing = self.supervisor.in_background(lambda say: server.prepare(progress=say)) if server else None
         preparing_broker = self.supervisor.in_background(lambda say: broker.prepare(progress=say)) if broker else None
         if server and preparing:
             command = self._finished(preparing, "PostgreSQL to be prepared")
             self._say("starting PostgreSQL")
+            self.ports.release("postgres")
             self.supervisor.start(programs.postgres(command, system_user()))
         else:
             self._check_databases(programs.databases)
         if broker and preparing_broker:
             command = self._finished(preparing_broker, "Kafka to be prepared")
             self._say("starting Kafka")
+            self.ports.release("kafka", "kafka_controller")
             self.supervisor.start(programs.broker(command))
         if server:
             self.supervisor.wait_for(server.answers, what="PostgreSQL", seconds=START_SECONDS, of="postgres")
@@ -143,6 +146,7 @@ class Startup:
 
     def _start_service(self, programs: Programs) -> None:
         self._say("starting API, relay and consumer")
+        self.ports.release("api", "consumer_metrics")
         for program in (programs.api(), programs.relay(), programs.consumer()):
             self.supervisor.start(program)
         running, wait_for = self._running, self.supervisor.wait_for
@@ -177,10 +181,10 @@ class Startup:
 
     def _postgres(self) -> Postgres:
         password = self.state.secrets[states.SUPERUSER]
-        return Postgres(self.folder.postgres, self.ports["postgres"], password=password)
+        return Postgres(self.folder.postgres, self.ports.chosen["postgres"], password=password)
 
     def _kafka(self) -> Kafka:
-        return Kafka(self.folder.kafka, self.ports["kafka"], self.ports["kafka_controller"])
+        return Kafka(self.folder.kafka, self.ports.chosen["kafka"], self.ports.chosen["kafka_controller"])
 
     def _finished(self, background: Background[list[str]], what: str) -> list[str]:
         self.supervisor.wait_for(background.done, what=what, seconds=float("inf"))
