@@ -3,15 +3,46 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from auditlog.models import ApiKey, AuditLog
 from auditlog.vocabulary import Action, Category
+
+LISTED_EVENTS = 10_000
+# What the list may be narrowed by in its address; anything else could scan the whole table.
+LOOKUPS = frozenset(
+    {"action", "category", "model", "object_pk", "actor_id", "request_id", "occurred_at__gte", "occurred_at__lt"}
+)
+ORIGIN = ("topic", "partition", "offset", "sequence", "schema_version")
+
+
+class NewestEvents(Paginator):  # type: ignore[type-arg]
+    """Pages of the newest events: to count them all would read all of the log."""
+
+    @cached_property
+    def count(self) -> int:
+        """Return the number of events that are listed."""
+        return min(self._found, LISTED_EVENTS)
+
+    @property
+    def is_cut(self) -> bool:
+        """Say whether there are more."""
+        return self._found > LISTED_EVENTS
+
+    @cached_property
+    def _found(self) -> int:
+        rows: Any = self.object_list
+        found: int = rows.order_by()[: LISTED_EVENTS + 1].count()
+        return found
 
 
 class FixedFilter(admin.SimpleListFilter):
@@ -23,8 +54,8 @@ class FixedFilter(admin.SimpleListFilter):
         """Return the choices."""
         return [(str(member), str(member)) for member in self.vocabulary]
 
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:  # noqa: ARG002
-        """Return the rows of the chosen value."""
+    def queryset(self, request: HttpRequest, queryset: QuerySet[AuditLog]) -> QuerySet[AuditLog]:  # noqa: ARG002
+        """Return the rows of the chosen value; actions of the application's own may be asked for as well."""
         return queryset.filter(**{str(self.parameter_name): self.value()}) if self.value() else queryset
 
 
@@ -40,25 +71,88 @@ class CategoryFilter(FixedFilter):
     title, parameter_name, vocabulary = "category", "category", Category
 
 
+def _json(column: str, label: str) -> Callable[[AuditLog], SafeString | str]:
+    """Return a field that shows a column's JSON, a member a line."""
+
+    @admin.display(description=label)
+    def shown(event: AuditLog) -> SafeString | str:
+        value = getattr(event, column)
+        return "-" if value is None else _block(json.dumps(value, ensure_ascii=False, indent=2))
+
+    return shown
+
+
+def _block(text: str) -> SafeString:
+    return format_html('<pre style="margin: 0; white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>', text)
+
+
+@admin.display(description="who")
+def _who(event: AuditLog) -> str:
+    kind = (event.actor or {}).get("type")
+    named = " ".join(str(part) for part in (kind, event.actor_repr) if part)
+    return f"{named} ({event.actor_id})" if event.actor_id else named or "-"
+
+
+@admin.display(description="changes")
+def _changes(event: AuditLog) -> SafeString | str:
+    changed = (event.changes or {}).items()
+    shown = [f"{name}: {_value(old)} → {_value(new)}" for name, (old, new) in changed]
+    return _block("\n".join(shown)) if shown else "-"
+
+
+def _value(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 @admin.register(AuditLog)
 class AuditLogAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Read-only: nobody writes the audit log by hand."""
 
-    list_display = ["occurred_at", "action", "model", "object_pk", "object_repr", "actor_repr", "request_id"]
+    who, what_changed = staticmethod(_who), staticmethod(_changes)
+    row_before, row_after = staticmethod(_json("before", "before")), staticmethod(_json("after", "after"))
+    membership, more = staticmethod(_json("m2m", "membership")), staticmethod(_json("data", "data"))
+    masked_columns = staticmethod(_json("masked", "masked columns"))
+    circumstances = staticmethod(_json("context", "context"))
+
+    list_display = ["occurred_at", "action", "model", "object_pk", "object_repr", "who", "request_id"]
     list_filter = [ActionFilter, CategoryFilter]
+    sortable_by = ["occurred_at"]
     ordering = ["-occurred_at", "-event_id"]
     list_per_page = 50
     show_full_result_count = False
+    paginator = NewestEvents
     actions = None
-    exclude = ["changes"]
-    readonly_fields = ["what_changed"]
+    readonly_fields = [
+        "who",
+        "what_changed",
+        "membership",
+        "more",
+        "masked_columns",
+        "row_before",
+        "row_after",
+        "circumstances",
+    ]
+    fieldsets = [
+        (None, {"fields": ["occurred_at", "action", "category", "model", "object_pk", "object_repr"]}),
+        ("Who and why", {"fields": ["who", "reason", "remote_addr", "request_id", "session", "transaction_id"]}),
+        ("What changed", {"fields": ["what_changed", "membership", "more", "masked_columns"]}),
+        ("The row", {"fields": ["row_before", "row_after"]}),
+        ("Where it comes from", {"fields": ["event_id", "stored_at", *ORIGIN, "circumstances"]}),
+    ]
 
-    @admin.display(description="changes")
-    def what_changed(self, event: AuditLog) -> SafeString | str:
-        """Return the changed fields as text, one a line."""
-        changes = event.changes or {}
-        lines = [f"{name}: {json.dumps(old)} → {json.dumps(new)}" for name, (old, new) in changes.items()]
-        return format_html("<pre>{}</pre>", "\n".join(lines)) if lines else "-"
+    def get_paginator(self, request: HttpRequest, queryset: Any, *args: Any, **options: Any) -> NewestEvents:
+        """Return the pages, and say so where they do not hold everything."""
+        pages = NewestEvents(queryset, *args, **options)
+        if pages.is_cut:
+            text = (
+                f"Only the newest {LISTED_EVENTS:,} of these events are listed here. Narrow the list, or use the API."
+            )
+            messages.warning(request, text)
+        return pages
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:  # noqa: ARG002
+        """Say whether the list may be narrowed by a lookup."""
+        return lookup in LOOKUPS
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
         """Nobody."""
