@@ -45,6 +45,7 @@ FUNCTIONS: dict[str, Role] = {
     "auditlog_emit": Role.APP,
     "auditlog_record": Role.APP,
     "auditlog_hash": Role.APP,
+    "auditlog_remember": Role.APP,
     "auditlog_ensure_partition": Role.CONSUMER,
 }
 

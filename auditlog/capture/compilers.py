@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -89,12 +90,10 @@ class CapturingInsert(_Capturing):
             self.connection.ops.return_insert_columns([field])[0].removeprefix("RETURNING ")
             for field in self.returning_fields or ()
         )
-        upsert = self.query.on_conflict == OnConflict.UPDATE
-        if upsert and not statement.can.returns_old_rows:
-            raise UncapturedWrite("bulk_create(update_conflicts=True) is captured on PostgreSQL 18 and newer only.")
-        newest = statement.can.returns_old_rows
+        insert = sql.removesuffix(own).rstrip() if own else sql
+        upsert, newest = self.query.on_conflict == OnConflict.UPDATE, statement.can.returns_old_rows
         write = Write(
-            sql=sql.removesuffix(own).rstrip() if own else sql,
+            sql=insert,
             params=params,
             op="s" if upsert else "c",
             old=OLD_ROW if upsert else None,
@@ -102,7 +101,22 @@ class CapturingInsert(_Capturing):
             renamed=RENAMED if newest else "",
             columns=columns,
         )
-        return statement.with_event(write)
+        return statement.with_event(_remembering(write, statement) if upsert and not newest else write)
+
+
+def _remembering(write: Write, statement: Statement) -> Write:
+    """
+    Return ON CONFLICT DO UPDATE for servers whose RETURNING knows no old row.
+
+    Its WHERE sees the locked old row right before the row's own RETURNING: it is kept in a setting in between, as the
+    text of the row, and forgotten before the next row.
+    """
+    return replace(
+        write,
+        sql=f"{write.sql} WHERE {statement.can.schema}.auditlog_remember({statement.table}.*)",
+        old=f"(NULLIF(pg_catalog.current_setting('auditlog.remembered', true), '')::{statement.table})",
+        finally_="pg_catalog.set_config('auditlog.remembered', '', true)",
+    )
 
 
 class CapturingUpdate(_Capturing):

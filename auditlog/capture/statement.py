@@ -60,6 +60,7 @@ class Write:
     new: str | None
     renamed: str = ""
     columns: tuple[str, ...] = ()  # what Django asked RETURNING for
+    finally_: str = ""  # what RETURNING has to do after the event
 
     @property
     def row(self) -> str:
@@ -86,13 +87,12 @@ class Statement:
         """
         call, call_params = self._row_call(write)
         if self.plan.links is None:
-            columns = ", ".join(filter(None, [*write.columns, call]))
+            columns = ", ".join(filter(None, [*write.columns, call, write.finally_]))
             return f"{write.sql} RETURNING {write.renamed}{columns}", write.params + call_params
         links = self.plan.links
         own = {f"auditlog_c{number}": column for number, column in enumerate(write.columns)}
         returned = own | links.returning(old=write.old, new=write.new, schema=self.can.schema)
-        if call:
-            returned["auditlog_row"] = call
+        returned |= {name: sql for name, sql in (("auditlog_row", call), ("auditlog_end", write.finally_)) if sql}
         events = [
             f"SELECT {links.emit(schema=self.can.schema, action=action, owner=owner, target=target)} AS auditlog_done "
             f"FROM auditlog_links WHERE {condition} GROUP BY {owner}"

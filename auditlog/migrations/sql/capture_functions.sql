@@ -125,6 +125,19 @@ BEGIN
 END
 $$;
 
+-- Keep the row that ON CONFLICT DO UPDATE is about to change, until its RETURNING: before PostgreSQL 18 only.
+-- The text is the same whatever the session's output settings are, and PostgreSQL reads it back under any.
+CREATE FUNCTION {schema}.auditlog_remember(p_row record) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD'
+SET "IntervalStyle" = 'iso_8601' SET extra_float_digits = 1 SET bytea_output = 'hex'
+AS $$
+BEGIN
+    PERFORM set_config('auditlog.remembered', p_row::text, true);
+    RETURN true;
+END
+$$;
+
 -- A row as JSON text, whatever the session's output settings are.
 CREATE FUNCTION {schema}.auditlog_image(p_row record) RETURNS text
 LANGUAGE plpgsql STABLE

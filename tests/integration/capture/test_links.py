@@ -141,6 +141,18 @@ def test_a_through_row_tells_its_own_fields_and_keys_of_the_targets(book: Book, 
     assert [target for event in links(removed) for target in event[5]] == [a, b]
 
 
+def test_through_rows_that_conflict_are_added_or_updated(book: Book, events: Events) -> None:
+    ann, bob = Reader.objects.bulk_create([Reader(card="A-1"), Reader(card="B-2")])
+    loan = Loan.objects.create(book=book, reader=ann)
+    events()
+    rows = [Loan(pk=loan.pk, book=book, reader=ann, since=date(2026, 1, 1)), Loan(pk=99, book=book, reader=bob)]
+    Loan.objects.bulk_create(rows, update_conflicts=True, unique_fields=["id"], update_fields=["since"])
+    told = {event["audit"]["action"]: event["audit"]["m2m"] for event in events()}
+    assert (told["m2m.add"]["added"], told["m2m.add"]["through"]) == ([str(bob.pk)], {str(bob.pk): {"since": None}})
+    assert told["m2m.update"]["through"] == {str(ann.pk): {"since": "2026-01-01"}}
+    assert len(told) == 2
+
+
 def test_a_symmetrical_field_tells_each_side(events: Events) -> None:
     ann, bob = Reader.objects.bulk_create([Reader(card="A-1"), Reader(card="B-2")])
     events()

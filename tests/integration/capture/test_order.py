@@ -11,7 +11,7 @@ from django.db import connections, transaction
 from django.db.models import F
 
 from tests.conftest import Events
-from tests.samples.models import Book
+from tests.samples.models import Book, Country
 
 pytestmark = [pytest.mark.postgres_versions, pytest.mark.django_db(transaction=True)]
 
@@ -83,3 +83,18 @@ def test_i4_whole_rows_overwritten_at_once_chain_as_well(events: Events) -> None
     assert len(chain) == 4 * 50
     assert all(one["after"] == next_one["before"] for one, next_one in itertools.pairwise(chain))
     assert chain[-1]["after"]["title"] == Book.objects.get().title
+
+
+def test_i4_rows_that_conflict_at_once_chain_from_the_first_insert_on(events: Events) -> None:
+    def upsert(number: int) -> None:
+        for turn in range(50):
+            country = Country(code="CH", name=f"{number}.{turn}")
+            Country.objects.bulk_create(
+                [country], update_conflicts=True, unique_fields=["code"], update_fields=["name"]
+            )
+
+    in_threads(4, upsert)
+    created, *chain = events()
+    assert (created["op"], created["before"], len(chain)) == ("c", None, 4 * 50 - 1)
+    assert all(one["after"] == following["before"] for one, following in itertools.pairwise([created, *chain]))
+    assert chain[-1]["after"]["name"] == Country.objects.get().name

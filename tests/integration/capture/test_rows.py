@@ -197,6 +197,37 @@ def test_i3_conflicts_that_are_ignored_leave_no_event(told: Told) -> None:
     assert [(action, changes["name"]) for _, action, _, changes in told()] == [("create", (None, "essay"))]
 
 
+def test_i3_conflicts_that_update_tell_what_the_row_was(told: Told) -> None:
+    held = Country.objects.bulk_create([Country(code="CH", name="Suisse"), Country(code="AT", name="Austria")])
+    told()
+    rows = [Country(code="CH", name="Schweiz"), Country(code="FR", name="France"), Country(code="AT", name="Austria")]
+    Country.objects.bulk_create(rows, update_conflicts=True, unique_fields=["code"], update_fields=["name"])
+    assert told() == [
+        ("samples.country", "update", "CH", {"name": ("Suisse", "Schweiz")}),
+        ("samples.country", "create", "FR", {"code": (None, "FR"), "name": (None, "France")}),
+    ]
+    with transaction.atomic():
+        held[0].delete()
+        Country.objects.bulk_create(
+            [Country(code="CH", name="Svizzera")], update_conflicts=True, unique_fields=["code"], update_fields=["name"]
+        )
+    assert [(action, key) for _, action, key, _ in told()] == [("delete", "CH"), ("create", "CH")]
+
+
+def test_i3_conflicts_that_update_masked_and_typed_columns(events: Events) -> None:
+    book = Book.objects.create(title='o"ne, (1)', price=Decimal("1.5"), note={"a": "\\"}, secret="plain", code=None)
+    events()
+    twin = Book(pk=book.pk, title="two", secret="another", code="c", updated_at=book.updated_at)
+    fields = ["title", "secret", "code"]
+    Book.objects.bulk_create([twin], update_conflicts=True, unique_fields=["id"], update_fields=fields)
+    Book.objects.bulk_create([twin], update_conflicts=True, unique_fields=["id"], update_fields=fields)
+    (event,) = events()
+    before = event["before"]
+    assert (before["title"], before["price"], before["note"]) == ('o"ne, (1)', "1.50", {"a": "\\"})
+    assert (before["secret"], event["after"]["secret"], before["code"]) == ("***", "***", None)
+    assert event["audit"]["masked_changed"] == ["secret", "code"]
+
+
 def test_i2_what_cannot_be_captured_is_refused_before_it_runs() -> None:
     guarded = Guarded.objects.create(value=1)
     with pytest.raises(UncapturedWrite, match=r"samples\.guarded"):
