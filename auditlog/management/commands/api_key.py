@@ -8,10 +8,14 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 from django.utils import timezone
 
 from auditlog import api_keys
 from auditlog.models import ApiKey
+
+NAME_CHARACTERS = 100
+MAXIMUM_DAYS = 36_500
 
 
 class Command(BaseCommand):
@@ -33,20 +37,26 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Run a subcommand."""
-        report, text = getattr(self, f"_{options['command']}")(options)
+        try:
+            report, text = getattr(self, f"_{options['command']}")(options)
+        except DatabaseError as exc:
+            raise CommandError(f"The database did not do it: {exc}") from exc
         self.stdout.write(json.dumps(report, default=str) if options["json"] else text)
 
     def _create(self, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
         users = get_user_model()
         days = options["days"]
-        if days is not None and not 1 <= days <= 36_500:  # noqa: PLR2004 - a century
-            raise CommandError("--days must be between 1 and 36500.")
+        if days is not None and not 1 <= days <= MAXIMUM_DAYS:
+            raise CommandError(f"--days must be between 1 and {MAXIMUM_DAYS}.")
+        name = options["name"].strip()
+        if not 1 <= len(name) <= NAME_CHARACTERS:
+            raise CommandError(f"--name must have 1 to {NAME_CHARACTERS} characters.")
         try:
             user = users._default_manager.get_by_natural_key(options["username"])
         except users.DoesNotExist as exc:
             raise CommandError(f"There is no user {options['username']!r}.") from exc
         expires_at = timezone.now() + timedelta(days=days) if days else None
-        key = api_keys.issue(user=user, name=options["name"], expires_at=expires_at)
+        key = api_keys.issue(user=user, name=name, expires_at=expires_at)
         return {"key": key, "prefix": key.partition(".")[0], "expires_at": expires_at}, key
 
     def _revoke(self, options: dict[str, Any]) -> tuple[dict[str, Any], str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connections
+from django.db import DatabaseError, connections
 
 from auditlog.roles import Role, create_roles, grant
 
@@ -37,19 +37,29 @@ class Command(BaseCommand):
             self._create(options["admin_url"], database)
             report = {"created": [role.value for role in Role], "database": database}
         else:
-            granted = [alias for alias in connections if grant(connections[alias])]
+            granted = self._grant()
             if not granted:
                 raise CommandError("The roles do not exist: run audit_roles with --admin-url first.")
             report = {"granted": granted}
         self.stdout.write(json.dumps(report) if options["json"] else _sentence(report))
+
+    def _grant(self) -> list[str]:
+        try:
+            return [alias for alias in connections if grant(connections[alias])]
+        except DatabaseError as exc:
+            raise CommandError(f"The database did not do it: {exc}") from exc
 
     def _create(self, admin_url: str, database: str) -> None:
         passwords = {role.value: os.environ.get(f"{role.value.upper()}_PASSWORD", "") for role in Role}
         try:
             with psycopg.connect(admin_url, autocommit=True, connect_timeout=5) as connection:
                 create_roles(connection, database=database, passwords=passwords)
-        except psycopg.Error as exc:
+        except psycopg.OperationalError as exc:
             raise CommandError(f"The roles could not be created: {exc}") from exc
+        except psycopg.Error as exc:
+            # Without a server's code it is about the address, which holds a password.
+            what = exc if exc.sqlstate else "--admin-url is no postgres:// address."
+            raise CommandError(f"The roles could not be created: {what}") from None
 
 
 def _sentence(report: dict[str, Any]) -> str:
