@@ -1,0 +1,98 @@
+"""The command line: start a stack, measure, print tables, write JSON, leave nothing behind."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import django
+from rich.console import Console
+
+from bench.report import Report, show, write
+from bench.stack import ROOT, Stack, running_stack
+from devstack.errors import DevstackError
+
+RESULTS = ROOT / "bench" / "results"
+WIDTH = 220
+# Modules of this package with a `measure`, in the order in which they run.
+MEASUREMENTS = {
+    "counts": "statements, round trips and WAL bytes of each operation: counted",
+    "writes": "write overhead against no audit and against a trigger",
+    "images": "the row itself as image against a list of its columns",
+    "split": "where the time of a captured write goes",
+    "relay": "rows a second, beside a bare loop",
+    "latency": "from commit to queryable",
+}
+
+
+def main() -> int:
+    """Measure what the command line asks for."""
+    options = _options()
+    console, progress = _console(), Console(stderr=True, style="dim")
+    try:
+        with running_stack(say=progress.print) as stack:
+            _measure(stack, options, console)
+    except DevstackError as exc:
+        progress.print(str(exc), style="red")
+        return 1
+    except KeyboardInterrupt:
+        progress.print("interrupted: everything was ended and removed")
+        return 130
+    return 0
+
+
+def _measure(stack: Stack, options: argparse.Namespace, console: Console) -> None:
+    django.setup()
+    # Models cannot be imported before.
+    from bench import machine
+
+    before = machine.describe(stack)
+    figures: dict[str, Any] = {}
+    for name in options.only or MEASUREMENTS:
+        report: Report = importlib.import_module(f"bench.{name}").measure(stack, quick=options.quick)
+        show(console, report)
+        figures[name] = plain(report.figures)
+    after = machine.describe(stack)
+    write(
+        options.json,
+        machine={**before, "load_average_after": after["load_average"], "quick": options.quick},
+        figures=figures,
+    )
+    console.print(f"{machine.summary(before)} before, {after['load_average'][0]:.2f} after. Written to {options.json}.")
+
+
+def plain(value: Any) -> Any:
+    """Return figures as JSON has them."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def _console() -> Console:
+    """Return where tables go: whole into files and pipes, which have no width."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Measure capture, relay and consumer on a PostgreSQL and a Kafka of its own.",
+        epilog="Measurements: " + "; ".join(f"{name}: {text}" for name, text in MEASUREMENTS.items()) + ".",
+    )
+    parser.add_argument("--quick", action="store_true", help="few rounds and small backlogs: about two minutes")
+    parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="measure only this; may be repeated")
+    default = RESULTS / f"{datetime.now(tz=UTC):%Y%m%dT%H%M%SZ}.json"
+    parser.add_argument("--json", type=Path, default=default, help="where the figures go (bench/results/)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
