@@ -86,6 +86,17 @@ def _block(text: str) -> SafeString:
     return format_html('<pre style="margin: 0; white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>', text)
 
 
+def _time(column: str, label: str) -> Callable[[AuditLog], str]:
+    """Return a field that shows an instant to the millisecond, with its zone."""
+
+    @admin.display(description=label, ordering=column)
+    def shown(event: AuditLog) -> str:
+        at = getattr(event, column)
+        return f"{at:%F %T}.{at.microsecond // 1000:03d} UTC"
+
+    return shown
+
+
 @admin.display(description="who")
 def _who(event: AuditLog) -> str:
     kind = (event.actor or {}).get("type")
@@ -108,21 +119,25 @@ def _value(value: Any) -> str:
 class AuditLogAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Read-only: nobody writes the audit log by hand."""
 
+    when, stored = staticmethod(_time("occurred_at", "occurred at")), staticmethod(_time("stored_at", "stored at"))
     who, what_changed = staticmethod(_who), staticmethod(_changes)
     row_before, row_after = staticmethod(_json("before", "before")), staticmethod(_json("after", "after"))
     membership, more = staticmethod(_json("m2m", "membership")), staticmethod(_json("data", "data"))
     masked_columns = staticmethod(_json("masked", "masked columns"))
     circumstances = staticmethod(_json("context", "context"))
 
-    list_display = ["occurred_at", "action", "model", "object_pk", "object_repr", "who", "request_id"]
+    list_display = ["when", "action", "model", "object_pk", "object_repr", "who"]
     list_filter = [ActionFilter, CategoryFilter]
-    sortable_by = ["occurred_at"]
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ["when"]
     ordering = ["-occurred_at", "-event_id"]
     list_per_page = 50
     show_full_result_count = False
     paginator = NewestEvents
     actions = None
     readonly_fields = [
+        "when",
+        "stored",
         "who",
         "what_changed",
         "membership",
@@ -133,11 +148,11 @@ class AuditLogAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         "circumstances",
     ]
     fieldsets = [
-        (None, {"fields": ["occurred_at", "action", "category", "model", "object_pk", "object_repr"]}),
+        (None, {"fields": ["when", "action", "category", "model", "object_pk", "object_repr"]}),
         ("Who and why", {"fields": ["who", "reason", "remote_addr", "request_id", "session", "transaction_id"]}),
         ("What changed", {"fields": ["what_changed", "membership", "more", "masked_columns"]}),
         ("The row", {"fields": ["row_before", "row_after"]}),
-        ("Where it comes from", {"fields": ["event_id", "stored_at", *ORIGIN, "circumstances"]}),
+        ("Where it comes from", {"fields": ["event_id", "stored", *ORIGIN, "circumstances"]}),
     ]
 
     def get_paginator(self, request: HttpRequest, queryset: Any, *args: Any, **options: Any) -> NewestEvents:
