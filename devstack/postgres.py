@@ -62,9 +62,9 @@ class Postgres:
         """
         if not (self.directory / "PG_VERSION").exists():
             progress("initialising PostgreSQL")
-            self._initialise()
+            self._initialise(progress)
         if os.geteuid() == 0:
-            self._give_away(self.directory)
+            self._give_away(self.directory, progress)
         self._forget_dead_server()
         settings = (f"port={self.port}", f"listen_addresses={HOST}", "unix_socket_directories=", *self.options)
         options = [word for setting in settings for word in ("-c", setting)]
@@ -92,22 +92,28 @@ class Postgres:
         except psycopg.OperationalError:
             return False
 
-    def _give_away(self, directory: Path) -> None:
+    def _give_away(self, directory: Path, progress: Callable[[str], None]) -> None:
         """Let the unprivileged user reach the binaries and own the data."""
         entry = pwd.getpwnam(system_user() or "")
-        for folder in {*directory.resolve().parents, *self.binaries.resolve().parents}:
-            mode = folder.stat().st_mode
+        for folder in sorted({*directory.resolve().parents, *self.binaries.resolve().parents}):
+            mode = stat.S_IMODE(folder.stat().st_mode)
             if not mode & stat.S_IXOTH:
-                folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+                progress(f"letting PostgreSQL's user {SYSTEM_USER} pass through {folder}")
+                folder.chmod(mode | stat.S_IXOTH)
+        if not (self.binaries / "postgres").stat().st_mode & stat.S_IXOTH:
+            # Installed under a strict umask.
+            for path in self.binaries.parent.rglob("*"):
+                mode = stat.S_IMODE(path.stat().st_mode)
+                path.chmod(mode | (0o055 if mode & stat.S_IXUSR else 0o044))
         os.chown(directory, entry.pw_uid, entry.pw_gid)
 
-    def _initialise(self) -> None:
+    def _initialise(self, progress: Callable[[str], None]) -> None:
         """Make the data directory beside its place and move it there when it is whole: initdb may be killed."""
         partial = self.directory.with_name(f"{self.directory.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True, mode=0o700)
         if os.geteuid() == 0:
-            self._give_away(partial)
+            self._give_away(partial, progress)
         self._run_initdb(partial)
         try:
             partial.rename(self.directory)

@@ -54,6 +54,10 @@ class Startup:
         :raises Stopped: at a signal.
         """
         given = given_databases(self.given)
+        if given:
+            self._check_databases(given)
+        if "KAFKA_BOOTSTRAP_SERVERS" in self.given:
+            self._check_brokers()
         end_orphans(self.state, self.folder, say=self.supervisor.stream.say)
         self._choose_ports(given)
         programs = self._programs(given)
@@ -97,7 +101,7 @@ class Startup:
         if self.folder.postgres.exists():
             raise DevstackError(
                 f"{self.folder.postgres} holds data of an earlier stack, whose passwords are lost with "
-                f"{self.folder.state}: begin anew with `make clean`."
+                f"{self.folder.state}: remove {self.folder.path} to begin anew."
             )
         self.state.secrets = states.new_secrets()
         self._save()
@@ -125,8 +129,6 @@ class Startup:
             self._say("starting PostgreSQL")
             self.ports.release("postgres")
             self.supervisor.start(programs.postgres(command, system_user()))
-        else:
-            self._check_databases(programs.databases)
         if broker and preparing_broker:
             command = self._finished(preparing_broker, "Kafka to be prepared")
             self._say("starting Kafka")
@@ -139,8 +141,6 @@ class Startup:
         self.supervisor.step(programs.manage("migrate", Role.OWNER, "migrate", "--no-input", "--verbosity", "1"))
         if broker:
             self.supervisor.wait_for(broker.answers, what="Kafka", seconds=START_SECONDS, of="kafka")
-        else:
-            self._check_brokers()
         self._say("creating the topics")
         self.supervisor.step(programs.manage("topics", Role.APP, "kafka_topics"))
 
