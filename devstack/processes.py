@@ -21,6 +21,7 @@ from typing import IO, Protocol
 import psutil
 
 from devstack.errors import DevstackError
+from devstack.postgres import running_as
 from devstack.state import Identity
 from devstack.stream import Lines, Stream
 
@@ -82,7 +83,7 @@ class Child:
                 stdout=output or subprocess.PIPE,
                 stderr=subprocess.PIPE if output else subprocess.STDOUT,
                 start_new_session=True,
-                user=program.user,
+                **running_as(program.user),
             )
         except OSError as exc:
             raise DevstackError(f"{program.name} cannot be started: {exc}") from exc
