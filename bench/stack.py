@@ -104,14 +104,18 @@ class Stack:
             raise DevstackError(f"manage.py {arguments[0]} failed: {done.stderr[-LAST_WORDS:]}")
 
     @contextmanager
-    def running(self, command: str, *, role: Role) -> Iterator[None]:
-        """Run a command of `manage.py` as a role for the length of a block; it must end well when asked to."""
+    def running(self, command: str, *, role: Role) -> Iterator[int]:
+        """
+        Run a command of `manage.py` as a role for the length of a block, which is given the process id.
+
+        :raises DevstackError: if it ended before the block, or does not end well when asked to.
+        """
         environment = {**os.environ, "DATABASE_URL": self.url(role), "AUDIT_DATABASE_URL": self.url(role)}
         with ExitStack() as exits:
             process = self._start(
                 command, [sys.executable, "manage.py", command], stop=_stop, environment=environment, exits=exits
             )
-            yield
+            yield process.pid
             if process.poll() is not None or _stop(process):
                 raise DevstackError(f"{command} ended with {process.poll()}: {self._last_words(command)}")
 
