@@ -20,6 +20,15 @@ from auditlog.vocabulary import ActorType
 REASON_CHARACTERS = 1_000
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Disabled:
+    """A block of code that is not audited."""
+
+    reason: str
+    # Database alias and model label of the gaps that are told for good: their events have committed.
+    told: set[tuple[str, str]] = field(default_factory=set)
+
+
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """What is known about the writes of a block of code."""
@@ -28,7 +37,7 @@ class Circumstances:
     actor: Actor | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     reason: str | None = None
-    disabled: str | None = None
+    disabled: Disabled | None = None
     # The rendered members of a frame, by what they depend on; shared by nothing but this value.
     rendered: dict[tuple[Actor | None, str | None], str] = field(default_factory=dict, compare=False)
 
@@ -71,8 +80,12 @@ def set_reason(reason: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def disable_auditlog(*, reason: str = "") -> Iterator[None]:
-    """Capture nothing in this block: a gap in the audit trail, so say why."""
-    with _changed(disabled=reason or "not given"):
+    """
+    Capture nothing in this block: a gap in the audit trail, so say why.
+
+    The first write of each model that goes uncaptured leaves an event that says who made the gap, and the reason.
+    """
+    with _changed(disabled=Disabled(clean(reason, limit=REASON_CHARACTERS))):
         yield
 
 

@@ -10,17 +10,13 @@ from django.db import connections, models, router
 
 from auditlog import context, topics
 from auditlog.actors import Actor
-from auditlog.capture.plans import event_constants
+from auditlog.capture.gaps import tell_gap
+from auditlog.capture.messages import Message, append
 from auditlog.capture.reprs import text_of
-from auditlog.capture.state import capability, report_uncaptured
 from auditlog.errors import NotRegistered
-from auditlog.metrics import UncapturedReason
 from auditlog.registry import auditlog
-from auditlog.text import clean, encode, key_text
+from auditlog.text import clean, key_text
 from auditlog.vocabulary import Action, Category
-from auditlog.wake import schedule_wake
-
-RECORD = "SELECT {schema}.auditlog_record(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 
 
 def record(
@@ -50,39 +46,23 @@ def record(
         raise ValueError("An event needs an object that is saved.")
     connection = connections[using or instance._state.db or router.db_for_write(model, instance=instance)]
     if context.current().disabled is not None:
-        report_uncaptured(label=label, reason=UncapturedReason.DISABLED)
+        tell_gap(connection, label)
         return None
-    can = capability(connection)
-    if can is None:
-        report_uncaptured(label=label, reason=UncapturedReason.NOT_INSTALLED)
-        return None
-    topic, source, audit, event_type, version = event_constants(
-        topic=topics.events_topic(label),
-        label=label,
-        table=model._meta.db_table,
-        audit={"category": category.value, "masked": []},
-        version=f"{label}.events:1",
+    registration = auditlog.find(label)
+    return append(
+        connection,
+        Message(
+            label=label,
+            topic=topics.events_topic(label),
+            table=model._meta.db_table,
+            key=key_text(instance.pk),
+            action=clean(action),
+            category=category,
+            data=data,
+            members=_members(actor, reason),
+            text=text_of(instance, registration.object_repr if registration else str),
+        ),
     )
-    with connection.cursor() as cursor:
-        cursor.execute(
-            RECORD.replace("{schema}", can.schema),
-            [
-                clean(action),
-                topic,
-                source,
-                audit,
-                event_type,
-                version,
-                key_text(instance.pk),
-                encode(data) if data is not None else None,
-                _members(actor, reason),
-                _repr(instance, label),
-                context.traceparent(),
-            ],
-        )
-        event_id: UUID = cursor.fetchone()[0]
-    schedule_wake(connection)
-    return event_id
 
 
 def record_access(instance: models.Model, *, reason: str | None = None) -> UUID | None:
@@ -95,8 +75,3 @@ def _members(actor: Any, reason: str | None) -> str:
         return context.frame_members()
     who = Actor.of(actor) if actor is not None else context.actor_of_write()
     return context.render_members(actor=who, reason=reason if reason is not None else context.current().reason)
-
-
-def _repr(instance: models.Model, label: str) -> str | None:
-    registration = auditlog.find(label)
-    return text_of(instance, registration.object_repr if registration else str)

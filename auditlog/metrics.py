@@ -12,7 +12,8 @@ class UncapturedReason(StrEnum):
 
     NOT_INSTALLED = "not_installed"  # the database lacks the capture functions: migrate
     DISABLED = "disabled"  # inside disable_auditlog()
-    BYPASSED = "bypassed"  # the write did not pass the compilers
+    BYPASSED = "bypassed"  # the write did not pass the compilers, and has committed
+    CAPTURED_LATE = "captured_late"  # the write did not pass the compilers; its receiver recorded it, without an image
 
 
 UNCAPTURED_WRITES = Counter(

@@ -26,6 +26,7 @@ class Action(StrEnum):
     M2M_UPDATE = "m2m.update"
     SNAPSHOT = "snapshot"
     ACCESS = "access"
+    AUDITING_DISABLED = "auditing_disabled"  # of the system: writes of a model go uncaptured
 
 
 class Category(StrEnum):

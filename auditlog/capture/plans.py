@@ -86,15 +86,16 @@ class RowPlan:
             self.rendered[form] = self._render(op, old, new).replace(SCHEMA, f"{schema}.")
         return self.rendered[form]
 
+    def key(self, row: str | None) -> str:
+        """Return the SQL of an object's key as text, out of a row reference."""
+        return "NULL" if row is None else key_expression(row, self.key_columns)
+
     def _render(self, op: str, old: str | None, new: str | None) -> str:
         masked = self._masked_changed(old, new) if old and new else "NULL"
         return (
             f"{SCHEMA}auditlog_emit('{op}', {self.constants}, {new or old}.tableoid, "
-            f"{self._key(old)}, {self._key(new)}, {self._image(old)}, {self._image(new)}, {masked}, %s, %s, %s)"
+            f"{self.key(old)}, {self.key(new)}, {self._image(old)}, {self._image(new)}, {masked}, %s, %s, %s)"
         )
-
-    def _key(self, row: str | None) -> str:
-        return "NULL" if row is None else key_expression(row, self.key_columns)
 
     def _image(self, row: str | None) -> str:
         return "NULL::record" if row is None else image_expression(row, self.columns, whole_row=self.whole_row)

@@ -15,16 +15,13 @@ from django.conf import settings
 from django.db import connections, models
 from django.db.models.signals import ModelSignal, m2m_changed, post_delete, post_save, pre_delete, pre_save
 
-from auditlog import metrics
-from auditlog.capture.plans import plan_for
+from auditlog.capture.bypassed import capture_bypassed
 from auditlog.capture.reprs import text_of
-from auditlog.capture.state import capability, report_uncaptured
 from auditlog.context import current
-from auditlog.errors import UncapturedWrite
 from auditlog.frames import close_labels, current_frames, open_labels
 from auditlog.registry import Registration, auditlog
 from auditlog.text import key_text
-from auditlog.vocabulary import BulkPolicy
+from auditlog.vocabulary import Operation
 
 
 def connect_all() -> None:
@@ -78,7 +75,8 @@ def check_save(
         and (update_fields is None or update_fields & {field.name, field.attname})
         for field in concrete_of(sender)._meta.local_concrete_fields
     )
-    _close(instance, sender, using=using, expected=writes)
+    operation = Operation.CREATE if created else Operation.UPDATE
+    _close(instance, sender, using=using, operation=operation, expected=writes)
 
 
 def frame_delete(sender: type[models.Model], instance: models.Model, **_kwargs: Any) -> None:
@@ -88,7 +86,7 @@ def frame_delete(sender: type[models.Model], instance: models.Model, **_kwargs: 
 
 def check_delete(sender: type[models.Model], instance: models.Model, using: str, **_kwargs: Any) -> None:
     """post_delete: close the frame and check that the row's removal was captured."""
-    _close(instance, sender, using=using, expected=True)
+    _close(instance, sender, using=using, operation=Operation.DELETE)
 
 
 def frame_links(
@@ -135,7 +133,9 @@ def _open(instance: models.Model, labels: tuple[str, ...], *, wanted: bool) -> N
     current_frames().open(instance, labels=labels, key=key, text=text, wanted=wanted)
 
 
-def _close(instance: models.Model, sender: type[models.Model], *, using: str, expected: bool) -> None:
+def _close(
+    instance: models.Model, sender: type[models.Model], *, using: str, operation: Operation, expected: bool = True
+) -> None:
     labels = labels_of(sender)
     frame = current_frames().close(instance, labels)
     connection = connections[using]
@@ -143,14 +143,7 @@ def _close(instance: models.Model, sender: type[models.Model], *, using: str, ex
         return
     if current().disabled is not None or connection.vendor != "postgresql":
         return
-    if plan_for(sender, connection) is None or capability(connection) is None:
-        return
-    report_uncaptured(label=labels[0], reason=metrics.UncapturedReason.BYPASSED)
-    registration = auditlog.find(labels[0])
-    if registration is not None and registration.bulk is not BulkPolicy.WARN:
-        raise UncapturedWrite(
-            f"A write of {labels[0]} did not pass the capturing compilers: a manager or backend overrides them."
-        )
+    capture_bypassed(instance, sender, connection, operation=operation, text=frame.repr)
 
 
 def _declared(through: type[models.Model]) -> Any:

@@ -12,6 +12,7 @@ from django.db.models.lookups import Exact, In
 from django.db.models.sql.where import AND, WhereNode
 
 from auditlog import context
+from auditlog.capture.gaps import tell_gap
 from auditlog.capture.plans import Plan, RowPlan, plan_for
 from auditlog.capture.state import Capability, capability, log, report_uncaptured
 from auditlog.errors import UncapturedWrite
@@ -175,7 +176,7 @@ def _statement(
     if any(not frame.wanted for frame in frames):
         return None
     if context.current().disabled is not None:
-        report_uncaptured(label=label, reason=UncapturedReason.DISABLED)
+        tell_gap(connection, label)
         return None
     if row is not None and not frames:
         _apply_bulk_policy(row)

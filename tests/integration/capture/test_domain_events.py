@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from auditlog import topics
-from auditlog.context import disable_auditlog, set_actor, set_extra_data, set_reason
+from auditlog.context import set_actor, set_extra_data, set_reason
 from auditlog.errors import NotRegistered
 from auditlog.events import record, record_access
 from auditlog.vocabulary import Category
@@ -95,17 +95,3 @@ def test_what_cannot_be_recorded_is_said() -> None:
         record(Unwatched.objects.create(), action="x")
     with pytest.raises(ValueError, match="saved"):
         record(Book(title="new"), action="x")
-
-
-def test_nothing_is_captured_in_a_block_that_disables_it(events: Events) -> None:
-    book = Book.objects.create(title="Emma")
-    events()
-    with disable_auditlog(reason="bulk repair"):
-        book.title = "Emma II"
-        book.save()
-        Book.objects.update(quantity=2)
-        assert record(book, action="lent") is None
-    assert events() == []
-    Book.objects.update(quantity=3)
-    (event,) = events()
-    assert (event["before"]["quantity"], event["before"]["title"]) == (2, "Emma II")

@@ -1,0 +1,65 @@
+"""Events that are no row change, on their way into the outbox: one call of `auditlog_record`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from auditlog import context
+from auditlog.capture.plans import event_constants
+from auditlog.capture.state import capability, report_uncaptured
+from auditlog.metrics import UncapturedReason
+from auditlog.text import encode
+from auditlog.vocabulary import Category
+from auditlog.wake import schedule_wake
+
+RECORD = "SELECT {schema}.auditlog_record(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What happened, and to what."""
+
+    label: str
+    topic: str
+    table: str
+    key: str
+    action: str
+    category: Category
+    data: Mapping[str, Any] | None
+    # The members of `audit` that depend on the circumstances: see `context.frame_members`.
+    members: str
+    text: str | None = None
+
+
+def append(connection: BaseDatabaseWrapper, message: Message) -> UUID | None:
+    """
+    Put an event into the outbox, in the transaction of the caller, and return its id.
+
+    One statement; in autocommit mode it commits by itself. Returns None where the functions are not installed.
+    """
+    can = capability(connection)
+    if can is None:
+        report_uncaptured(label=message.label, reason=UncapturedReason.NOT_INSTALLED)
+        return None
+    topic, source, audit, event_type, version = event_constants(
+        topic=message.topic,
+        label=message.label,
+        table=message.table,
+        audit={"category": message.category.value, "masked": []},
+        version=f"{message.label}.events:1",
+    )
+    data = encode(message.data) if message.data is not None else None
+    kind = (message.action, topic, source, audit, event_type, version)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            RECORD.replace("{schema}", can.schema),
+            [*kind, message.key, data, message.members, message.text, context.traceparent()],
+        )
+        event_id: UUID = cursor.fetchone()[0]
+    schedule_wake(connection)
+    return event_id
