@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
@@ -18,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 from devstack import jars
 from devstack.errors import DevstackError
 from devstack.java import find_java
+from devstack.partial import fresh_beside
 from devstack.ports import HOST
 
 HEAP = "512m"
@@ -88,9 +88,7 @@ class Kafka:
 
     def _format(self, java: list[str], logs: Path) -> None:
         """Format beside the storage's place and move it there when it is whole: the formatter may be killed."""
-        partial = logs.with_name("logs.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        partial = fresh_beside(logs)
         properties = self._configure(partial)
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         _run([*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties)])

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 HOST = "127.0.0.1"
 # How many ports above the preferred one are tried before any other.
 NEARBY = 100
+# Who asks whether a reserved port answers must not have to wait for it.
+WAITING_CALLERS = 100
 
 
 def free_port(*, preferred: int = 0) -> int:
@@ -59,7 +61,7 @@ def _listener_near(preferred: int) -> socket.socket:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             holder.bind((HOST, port))
-            holder.listen(1)
+            holder.listen(WAITING_CALLERS)
         except OSError:
             holder.close()
             continue

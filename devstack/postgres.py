@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import stat
 import subprocess
 import time
@@ -19,6 +18,7 @@ import psutil
 import psycopg
 
 from devstack.errors import DevstackError
+from devstack.partial import fresh_beside
 from devstack.ports import HOST
 
 SYSTEM_USER = "embedded_postgres"
@@ -112,9 +112,7 @@ class Postgres:
 
     def _initialise(self, progress: Callable[[str], None]) -> None:
         """Make the data directory beside its place and move it there when it is whole: initdb may be killed."""
-        partial = self.directory.with_name(f"{self.directory.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True, mode=0o700)
+        partial = fresh_beside(self.directory)
         if os.geteuid() == 0:
             self._give_away(partial, progress)
         self._run_initdb(partial)
