@@ -6,8 +6,9 @@ import codecs
 import contextlib
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 from django.http.response import HttpResponseBase
+from django.middleware.common import CommonMiddleware
 from django.utils.deprecation import MiddlewareMixin
 from rest_framework import exceptions
 
@@ -53,6 +54,18 @@ class EdgeMiddleware(MiddlewareMixin):
                 while request.read(CHUNK_BYTES):
                     pass
         return response
+
+
+class SameMethodRedirect(HttpResponsePermanentRedirect):
+    """Not 301, on which a client repeats a POST as a GET, and takes the answer to that for success."""
+
+    status_code = 308
+
+
+class SlashMiddleware(CommonMiddleware):
+    """Django's, which leads an address without its last slash to the one with it."""
+
+    response_redirect_class = SameMethodRedirect
 
 
 def _refusal(request: HttpRequest) -> exceptions.APIException | None:

@@ -56,6 +56,12 @@ class AuditView(APIView):
 
     permission_classes = [MayViewAuditLog]
 
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Keep answers out of every cache: the next reader may not be an auditor."""
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        answer["Cache-Control"] = "no-store"
+        return answer
+
 
 class EventList(AuditView):
     """All events."""

@@ -57,6 +57,16 @@ def test_the_document_speaks_of_every_contract(document: dict[str, Any]) -> None
     )
 
 
+def test_every_operation_may_answer_with_a_problem(document: dict[str, Any]) -> None:
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+
+    assert len(operations) > 40
+    for operation in operations:
+        errors = [answer for status, answer in operation["responses"].items() if status[0] in "4d"]
+        assert errors
+        assert all(set(error["content"]) == {"application/problem+json"} for error in errors)
+
+
 def test_a_bad_key_does_not_hide_what_is_public_and_errors_are_problems() -> None:
     stranger = Client(headers={"authorization": "Api-Key nonsense"})
 

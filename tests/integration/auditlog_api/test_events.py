@@ -40,8 +40,10 @@ def at(minutes: int) -> str:
 
 def test_a_listed_event_has_the_shape_of_the_contract(client: APIClient, store: Store) -> None:
     event_id = store(actor=Jsonb(ACTOR), actor_id="7", request_id="0f6e", transaction_id="774", remote_addr="192.0.2.7")
-    answer = client.get(EVENTS).json()
+    response = client.get(EVENTS)
+    answer = response.json()
 
+    assert (response["Content-Type"], response["Cache-Control"]) == ("application/json", "no-store")
     assert set(answer) == {"results", "next", "previous", "window", "count"}
     assert (answer["next"], answer["previous"], answer["count"]) == (None, None, None)
     (event,) = answer["results"]

@@ -55,6 +55,14 @@ def test_elsewhere_a_browser_gets_a_page(caller: APIClient, path: str, status: i
     assert answer["Content-Type"].split(";")[0] in {"text/html", "text/plain"}
 
 
+@pytest.mark.parametrize("path", ["/api/specialties", "/api/audit/v1/events"])
+def test_an_address_without_its_last_slash_leads_on_with_method_and_body(caller: APIClient, path: str) -> None:
+    answer = caller.post(path, {"name": "Surgery"})
+
+    assert (answer.status_code, answer["Location"]) == (308, f"{path}/")
+    assert caller.get(path)["Location"] == f"{path}/"
+
+
 def test_a_form_without_its_token_is_403(user_of: UserOf) -> None:
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(user_of(is_superuser=True))
