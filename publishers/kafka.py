@@ -1,36 +1,100 @@
-"""The Kafka side of the relay: the only module of this package that knows the client."""
+"""
+The Kafka side of the relay: the only module of this package that knows the client.
+
+A producer that has reported one failure emits nothing more: it is emptied, thrown away and made anew, and whatever it
+had not reported is sent again from the outbox. So each producer emits for each key an unbroken run of events that
+begins at the oldest which is not known to be published, and first appearances stand in their order whatever fails.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from publishers.metrics import TopicTrouble
 from publishers.outbox import Row
+from publishers.outcomes import Batch, Failure, Refused, TopicFailed, Unknown
+
+log = structlog.get_logger(__name__)
 
 PROPERTIES: dict[str, Any] = {
+    "client.id": "auditlog-relay",
     "enable.idempotence": True,
+    # A record that is refused ends this producer: no later one of its partition may overtake it.
     "enable.gapless.guarantee": True,
     "acks": "all",
     "compression.type": "lz4",
+    # Java's default: other producers' keys go to the same partitions.
     "partitioner": "murmur2_random",
-    "linger.ms": 5,
+    "linger.ms": 2,
     # Never given up by age: the outbox is the queue.
     "message.timeout.ms": 0,
-    "queue.buffering.max.messages": 200_000,
+    # How much is in flight, the relay bounds; how large a record may be, the topic says.
+    "queue.buffering.max.messages": 10_000_000,
+    "message.max.bytes": 100_000_000,
+    # Nothing is sent to a topic before it was seen: one that is gone is gone.
+    "topic.metadata.propagation.max.ms": 1_000,
+    "reconnect.backoff.ms": 250,
+    "reconnect.backoff.max.ms": 2_000,
+    "socket.keepalive.enable": True,
+    # What its errors say, `error_cb` says less often.
     "log_level": 2,
 }
-REFUSALS = {
-    KafkaError.MSG_SIZE_TOO_LARGE,
-    KafkaError.INVALID_MSG,
-    KafkaError.INVALID_RECORD,
-    KafkaError._INVALID_ARG,
+CLIENT_LOG = logging.getLogger("publishers.kafka.client")
+# The broker refuses a whole request for one record: after a refusal, so many records travel alone.
+CAREFUL_RECORDS = 10_000
+# A producer that is thrown away may report for so long what is on its way.
+LAST_REPORTS_SECONDS = 1.0
+# Reports are taken in after so many records.
+POLL_RECORDS = 100
+QUIET_SECONDS = 10.0
+SPECIFICATION = ("ce_specversion", b"1.0")
+CONTENT = ("content-type", b"application/json")
+VISIBLE_SECONDS = 30.0
+
+REFUSALS = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_MSG,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.INVALID_RECORD,
+        KafkaError._INVALID_ARG,
+    }
+)
+# What happens to records because something else went wrong.
+FALLOUT = frozenset(
+    {
+        KafkaError._PURGE_QUEUE,
+        KafkaError._PURGE_INFLIGHT,
+        KafkaError._FATAL,
+        KafkaError._GAPLESS_GUARANTEE,
+        KafkaError._DESTROY,
+        KafkaError._MSG_TIMED_OUT,
+        KafkaError._TRANSPORT,
+        KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
+        KafkaError.DUPLICATE_SEQUENCE_NUMBER,
+        KafkaError.UNKNOWN_PRODUCER_ID,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NOT_ENOUGH_REPLICAS,
+        KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    }
+)
+TROUBLES = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART: TopicTrouble.MISSING,
+    KafkaError._UNKNOWN_TOPIC: TopicTrouble.MISSING,
+    KafkaError._UNKNOWN_PARTITION: TopicTrouble.MISSING,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: TopicTrouble.DENIED,
 }
 
 
@@ -38,111 +102,152 @@ class BrokersUnavailable(Exception):
     """No Kafka broker answers: see KAFKA_BOOTSTRAP_SERVERS."""
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What became of a batch; a row in none of the lists is to be tried again."""
+class TopicsRefused(Exception):
+    """The brokers refuse to create topics."""
 
-    published: list[Row] = field(default_factory=list)
-    rejected: list[tuple[Row, str]] = field(default_factory=list)
-    suspects: list[Row] = field(default_factory=list)
+
+def failure(error: KafkaError, *, alone: bool) -> Failure:
+    """Return what an error says of its event; a refusal is believed only of a record that travelled `alone`."""
+    if error.code() in FALLOUT or error.fatal():
+        return Unknown(error.name())
+    if error.code() in REFUSALS:
+        return Refused(error.name()) if alone else Unknown(error.name())
+    return TopicFailed(TROUBLES.get(error.code(), TopicTrouble.FAILED), error.name())
 
 
 class Publisher:
-    """An idempotent producer that is thrown away when it can no longer promise the order."""
+    """An idempotent producer; `broken` when it must be thrown away by `restart`."""
 
     def __init__(self, *, connection: Mapping[str, Any], source: str) -> None:
-        self._properties = {"client.id": "auditlog-relay", **connection, **PROPERTIES}
-        self._source = source
-        self._producer = Producer(self._properties)
+        self._connection, self._source = dict(connection), source
+        self._careful = 0
+        self._suspicion = False
+        self._producer = self._made()
+        self.broken = False
+        # Of all producers together: grows as long as a broker answers.
+        self.reports = 0
 
-    def topics(self) -> set[str]:
+    def topics(self, *, timeout_seconds: float) -> set[str]:
         """
-        Return the topics that exist.
+        Return all topics that exist; asking for one by name could create it.
 
         :raises BrokersUnavailable: if no broker answers.
         """
-        try:
-            return set(self._producer.list_topics(timeout=5).topics)
-        except KafkaException as exc:
-            raise BrokersUnavailable(str(exc)) from exc
+        return _topics(self._producer, timeout_seconds)
 
-    def publish(self, rows: Sequence[Row], *, go_on: Callable[[], bool]) -> Outcome:
-        """Produce rows in their order and wait for all reports, as long as `go_on` says so."""
-        outcome = self._send(rows, go_on)
-        if outcome.suspects:
-            # A broker refuses a whole batch for one record: alone, each shows whether it is the one.
-            suspects, outcome.suspects = outcome.suspects, []
-            held = set()
-            for row in suspects:
-                if (row.topic, row.key) in held or not go_on():
-                    continue
-                single = self._send([row], go_on)
-                outcome.published += single.published
-                outcome.rejected += single.rejected + [(row, "refused by the broker") for row in single.suspects]
-                if not single.published:
-                    held.add((row.topic, row.key))
-        return outcome
-
-    def _send(self, rows: Sequence[Row], go_on: Callable[[], bool]) -> Outcome:
-        outcome, held, failed = Outcome(), set[tuple[str, str]](), False
-
-        def report(row: Row, error: KafkaError | None, _message: Message) -> None:
-            nonlocal failed
-            if error is None:
-                outcome.published.append(row)
-                return
-            failed = True
-            if error.code() in REFUSALS:
-                outcome.suspects.append(row)
-
-        for row in rows:
-            if not go_on():
+    def send(self, batch: Batch, *, may_go_on: Callable[[], bool]) -> None:
+        """Hand over the events of a batch in their order for as long as `may_go_on` says so; does not wait."""
+        self._relax()
+        held: set[tuple[str, str]] = set()
+        for number, row in enumerate(batch.rows):
+            if self.broken or not may_go_on():
                 break
-            if (row.topic, row.key) in held:
+            if held and (row.topic, row.key) in held:
                 continue
             try:
-                self._produce(row, partial(report, row))
-            except KafkaException as exc:
-                if exc.args[0].code() not in REFUSALS:
-                    failed = True
-                    break
-                held.add((row.topic, row.key))
-                outcome.rejected.append((row, str(exc.args[0].name())))
+                self._produce(row, batch)
             except BufferError:
                 break
-        while len(self._producer) and go_on():
-            self._producer.poll(0.05)
-        if len(self._producer):
-            failed = True
-            self._producer.purge()
-            self._producer.flush(1)
-        if failed:
-            self._producer = Producer(self._properties)
-        return outcome
+            except KafkaException as exc:
+                self._not_taken(exc.args[0], row, batch)
+                held.add((row.topic, row.key))
+            if number % POLL_RECORDS == 0:
+                self.serve(0)
 
-    def _produce(self, row: Row, report: Callable[[KafkaError | None, Message], None]) -> None:
+    def serve(self, seconds: float) -> None:
+        """Take in reports, waiting at most so long for the first."""
+        try:
+            self._producer.poll(seconds)
+        except KafkaException as exc:  # a fatal error is raised here, once
+            self.broken = True
+            log.warning("relay.producer_failed", code=exc.args[0].name(), detail=exc.args[0].str())
+
+    def restart(self, *, wait: bool) -> None:
+        """Throw the producer away with all it holds, and make a new one; `wait` for reports that are on their way."""
+        if wait:
+            self._producer.purge(in_flight=False)
+            self._last_reports()
+        self._producer.purge()
+        self._last_reports()
+        if self._suspicion:
+            self._careful, self._suspicion = CAREFUL_RECORDS, False
+        self._producer = self._made()
+        self.broken = False
+
+    def _made(self) -> Producer:
+        careful = {"batch.num.messages": 1} if self._careful else {}
+        properties = {**self._connection, **PROPERTIES, **careful, "error_cb": ErrorReport()}
+        return Producer(properties, logger=CLIENT_LOG)
+
+    def _relax(self) -> None:
+        if self._careful < 0 and not len(self._producer):
+            self._careful = 0
+            self._producer = self._made()
+
+    def _last_reports(self) -> None:
+        deadline = time.monotonic() + LAST_REPORTS_SECONDS
+        while len(self._producer) and time.monotonic() < deadline:
+            self.serve(0.02)
+
+    def _produce(self, row: Row, batch: Batch) -> None:
         self._producer.produce(
             row.topic,
-            value=row.value.encode(),
-            key=row.key.encode(),
+            value=row.value,
+            key=row.key,
             headers=headers(row, self._source),
-            on_delivery=report,
+            on_delivery=partial(self._reported, row, batch),
         )
-        self._producer.poll(0)
+        batch.waiting += 1
+
+    def _reported(self, row: Row, batch: Batch, error: KafkaError | None, _message: Message) -> None:
+        batch.waiting -= 1
+        self.reports += 1
+        if error is None:
+            batch.published.append(row)
+            if self._careful > 0:
+                # Never 0 by counting: below it, the next chance to relax is taken.
+                self._careful = self._careful - 1 or -1
+            return
+        self.broken = True
+        alone = self._careful != 0
+        batch.failures.append((row, failure(error, alone=alone)))
+        self._suspicion = self._suspicion or (error.code() in REFUSALS and not alone)
+
+    def _not_taken(self, error: KafkaError, row: Row, batch: Batch) -> None:
+        found = failure(error, alone=True)
+        # Refused by the client itself: nothing was sent, and what follows of other keys is not concerned.
+        self.broken = self.broken or not isinstance(found, Refused)
+        batch.failures.append((row, found))
+
+
+class ErrorReport:
+    """Logs the client's errors, each kind now and then: a broker that is away fails many times a second."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said: dict[int, float] = {}
+
+    def __call__(self, error: KafkaError) -> None:
+        """Log the error unless one of its kind was logged just now."""
+        now = self._clock()
+        if now - self._said.get(error.code(), -QUIET_SECONDS) >= QUIET_SECONDS:
+            self._said[error.code()] = now
+            log.warning("relay.kafka_unreachable", code=error.name(), detail=error.str())
 
 
 def headers(row: Row, source: str) -> list[tuple[str, str | bytes | None]]:
-    """Return the CloudEvents headers (binary mode) of an event."""
+    """Return the CloudEvents headers (binary mode) of an event; its time must be in UTC."""
     result: list[tuple[str, str | bytes | None]] = [
-        ("ce_specversion", "1.0"),
+        SPECIFICATION,
         ("ce_id", row.event_id),
         ("ce_source", source),
         ("ce_type", row.event_type),
         ("ce_subject", row.key),
-        ("ce_time", f"{row.occurred_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"),
+        # Ends in +00:00, which is written Z.
+        ("ce_time", row.occurred_at.isoformat(timespec="microseconds")[:-6] + "Z"),
         ("ce_partitionkey", row.key),
         ("ce_sequence", f"{row.timeline:08X}:{row.id:020d}"),
-        ("content-type", "application/json"),
+        CONTENT,
     ]
     if row.schema_version:
         result.append(("ce_dataschema", row.schema_version))
@@ -151,14 +256,59 @@ def headers(row: Row, source: str) -> list[tuple[str, str | bytes | None]]:
     return result
 
 
-def create_topics(*, connection: Mapping[str, Any], names: Sequence[str], partitions: int, replication: int) -> None:
-    """Create topics that keep everything for ever; one that exists by now is left alone."""
-    config = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+def existing_topics(*, connection: Mapping[str, Any], timeout_seconds: float) -> set[str]:
+    """
+    Return the topics that exist.
+
+    :raises BrokersUnavailable: if no broker answers.
+    """
+    return _topics(_admin(connection), timeout_seconds)
+
+
+def create_topics(
+    *, connection: Mapping[str, Any], names: Sequence[str], partitions: int, replication: int, in_sync: int
+) -> None:
+    """
+    Create topics that keep everything for ever, and wait until all can be seen; one that exists by now is left alone.
+
+    :raises TopicsRefused: with the brokers' reason for each topic.
+    :raises BrokersUnavailable: if no broker answers, or the topics do not appear.
+    """
+    config = {
+        "cleanup.policy": "delete",
+        "retention.ms": "-1",
+        "retention.bytes": "-1",
+        "min.insync.replicas": str(in_sync),
+    }
+    admin = _admin(connection)  # must live until its futures are done
     wanted = [NewTopic(name, partitions, replication, config=config) for name in names]
-    admin = AdminClient(dict(connection))  # must live until its futures are done
-    for future in admin.create_topics(wanted).values() if wanted else ():
+    refused = []
+    for name, future in admin.create_topics(wanted).items() if wanted else ():
         try:
             future.result()
         except KafkaException as exc:
             if exc.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise
+                refused.append(f"{name}: {exc.args[0].str()}")
+    if refused:
+        raise TopicsRefused("The brokers did not create these topics:\n  " + "\n  ".join(refused))
+    _await_topics(admin, names)
+
+
+def _await_topics(admin: AdminClient, names: Collection[str]) -> None:
+    deadline = time.monotonic() + VISIBLE_SECONDS
+    while unseen := set(names) - _topics(admin, VISIBLE_SECONDS):
+        if time.monotonic() >= deadline:
+            raise BrokersUnavailable(f"Created, but not to be seen: {', '.join(sorted(unseen))}")
+        time.sleep(0.1)
+
+
+def _admin(connection: Mapping[str, Any]) -> AdminClient:
+    properties: dict[str, Any] = {**connection, "log_level": 2, "error_cb": ErrorReport()}
+    return AdminClient(properties, logger=CLIENT_LOG)
+
+
+def _topics(client: Producer | AdminClient, timeout_seconds: float) -> set[str]:
+    try:
+        return set(client.list_topics(timeout=timeout_seconds).topics)
+    except KafkaException as exc:
+        raise BrokersUnavailable(f"No Kafka broker answers: {exc.args[0].str()}") from exc

@@ -1,8 +1,8 @@
-"""The relay's statements on the outbox: fetch, acknowledge, park."""
+"""The relay's statements on the outbox: fetch, acknowledge, park, survey."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -10,10 +10,23 @@ import psycopg
 
 from publishers.leases import Leases
 
+# What every scan of a queue table needs, whatever the statistics of a momentarily empty table say: the order of the
+# index and no sort. `jit` never pays here. A crash of the server may undo the last acknowledgements together with
+# their ledger entries: these events are sent again, so no commit waits for the disk.
+SESSION_SETTINGS = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_sort": "off",
+    "jit": "off",
+    "synchronous_commit": "off",
+    "TimeZone": "UTC",
+}
+
 
 class Row(NamedTuple):
     """An outbox row as the relay needs it."""
 
+    place: str
     id: int
     shard: int
     topic: str
@@ -27,74 +40,125 @@ class Row(NamedTuple):
     value: str
 
 
-# Keep the index whatever the statistics of a momentarily empty queue say.
-KEEP_INDEX = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"
-# The oldest events of the shards, without keys that a parked event holds. Index: primary key (shard, id).
+class Scan(NamedTuple):
+    """How much of a shard is fetched at most, and behind which id the scan begins."""
+
+    shard: int
+    floor: int
+    rows: int
+    size: int
+
+
+class Survey(NamedTuple):
+    """What is going on in the database: transactions, and parked events by shard."""
+
+    xmin: int
+    xmax: int
+    parked: Mapping[int, int]
+
+
+# The oldest events of each shard up to a number and a size, at least one; without keys that a parked event holds.
+# Index: primary key (shard, id); for what is parked, its partial index, the only one in the order asked for. LATERAL
+# with LIMIT and NOT IN leave the planner no other join. Sizes are known without reading the values.
 FETCH = """
-SELECT e.* FROM unnest(%(shards)s::int[]) s(shard) CROSS JOIN LATERAL (
-  SELECT o.id, o.shard, o.topic, o.key, o.event_id::text, o.event_type, o.occurred_at, o.timeline, o.schema_version,
-         o.traceparent, o.value
-  FROM auditlog_outboxevent o
-  WHERE o.shard = s.shard AND o.topic <> ALL(%(stopped)s) AND o.parked_at IS NULL
-    AND NOT EXISTS (SELECT FROM auditlog_outboxevent p WHERE p.shard = o.shard AND p.topic = o.topic
-                    AND p.key = o.key AND p.parked_at IS NOT NULL)
-  ORDER BY o.id LIMIT %(limit)s) e
-LIMIT %(limit)s
+SELECT e.* FROM unnest(%(shards)s::int[], %(floors)s::bigint[], %(rows)s::int[], %(sizes)s::bigint[])
+  AS s (shard, floor, rows, size)
+CROSS JOIN LATERAL (
+  SELECT w.place, w.id, w.shard, w.topic, w.key, w.event_id::text, w.event_type, w.occurred_at, w.timeline,
+         w.schema_version, w.traceparent, w.value
+  FROM (
+    SELECT o.ctid::text AS place, o.*,
+           sum(octet_length(o.value)) OVER (ORDER BY o.id ROWS UNBOUNDED PRECEDING) - octet_length(o.value) AS earlier
+    FROM auditlog_outboxevent o
+    WHERE o.shard = s.shard AND o.id > s.floor AND o.parked_at IS NULL AND o.topic <> ALL(%(stopped)s::text[])
+      AND (o.topic, o.key) NOT IN (
+        SELECT p.topic, p.key FROM auditlog_outboxevent p WHERE p.parked_at IS NOT NULL ORDER BY p.topic, p.key)
+    ORDER BY o.id LIMIT s.rows) w
+  WHERE w.earlier < s.size) e
 """
-# Delete what the broker has, fenced by epochs, and enter it in the ledger. Index: primary key (shard, id).
+# Delete what the broker has, fenced by owner and epoch, and enter it in the ledger. Reached by place (ctid), which no
+# statistics can talk the planner out of while nothing else is allowed; a row that moved since (VACUUM FULL) is left
+# and sent again. No index.
 ACKNOWLEDGE = """
+SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off;
 WITH held AS (
   SELECT l.shard FROM publishers_shardlease l
-  JOIN unnest(%(shards)s::int[], %(epochs)s::bigint[]) h(shard, epoch) ON h.shard = l.shard AND h.epoch = l.epoch
+  JOIN unnest(%(shards)s::int[], %(epochs)s::bigint[]) h (shard, epoch) ON h.shard = l.shard AND h.epoch = l.epoch
   WHERE l.owner = %(owner)s AND l.until > clock_timestamp() FOR UPDATE OF l
 ), gone AS (
-  DELETE FROM auditlog_outboxevent o USING unnest(%(ids)s::bigint[], %(id_shards)s::int[]) a(id, shard)
-  WHERE o.shard = a.shard AND o.id = a.id AND a.shard IN (SELECT shard FROM held)
+  DELETE FROM auditlog_outboxevent o
+  WHERE o.ctid = ANY(%(places)s::tid[]) AND o.id = ANY(%(ids)s::bigint[]) AND o.shard IN (SELECT shard FROM held)
   RETURNING o.id, o.topic, o.event_id, o.occurred_at
 )
 INSERT INTO auditlog_outboxledger (topic, outbox_ids, event_ids, digest, relay, first_occurred_at, last_occurred_at,
                                    acknowledged_at)
-SELECT topic, array_agg(id ORDER BY id), array_agg(event_id ORDER BY id),
-       bit_xor(('x' || left(md5(event_id::text), 16))::bit(64)::bigint), %(owner)s, min(occurred_at),
-       max(occurred_at), clock_timestamp()
+SELECT topic, array_agg(id), array_agg(event_id), bit_xor(('x' || left(md5(event_id::text), 16))::bit(64)::bigint),
+       %(owner)s, min(occurred_at), max(occurred_at), clock_timestamp()
 FROM gone GROUP BY topic RETURNING cardinality(outbox_ids)
 """
 # Take an event that can never be published out of the queue, fenced. Index: primary key (shard, id).
 PARK = """
+WITH held AS (
+  SELECT l.shard FROM publishers_shardlease l
+  WHERE l.shard = %(shard)s AND l.owner = %(owner)s AND l.epoch = %(epoch)s AND l.until > clock_timestamp() FOR UPDATE
+)
 UPDATE auditlog_outboxevent o SET parked_at = clock_timestamp(), parked_reason = %(reason)s
-WHERE o.shard = %(shard)s AND o.id = %(id)s AND EXISTS (
-  SELECT FROM publishers_shardlease l WHERE l.shard = o.shard AND l.owner = %(owner)s AND l.epoch = %(epoch)s
-  AND l.until > clock_timestamp())
+WHERE o.shard = %(shard)s AND o.id = %(id)s AND EXISTS (SELECT FROM held)
+"""
+# Transactions under way, and how many events each shard has parked. Index: auditlog_outboxevent_parked.
+SURVEY = """
+SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint, coalesce((
+  SELECT json_object_agg(shard, parked) FROM (
+    SELECT shard, count(*) AS parked FROM (
+      SELECT p.shard FROM auditlog_outboxevent p WHERE p.parked_at IS NOT NULL ORDER BY p.topic, p.key OFFSET 0) p
+    GROUP BY shard) g), '{}')
+FROM pg_current_snapshot() s
 """
 
 
-def fetch(
-    connection: psycopg.Connection[Any], *, shards: Sequence[int], stopped: Collection[str], limit: int
-) -> list[Row]:
-    """Return at most `limit` events of these shards, those of a key in the order of their ids."""
-    with connection.transaction():
-        connection.execute(KEEP_INDEX)
-        values = {"shards": list(shards), "stopped": list(stopped), "limit": limit}
-        rows = connection.execute(FETCH, values).fetchall()
-    return sorted(map(Row._make, rows))
+def fetch(connection: psycopg.Connection[Any], *, scans: Sequence[Scan], stopped: Collection[str]) -> list[Row]:
+    """Return events of these shards in one snapshot, those of a shard in the order of their ids."""
+    values = {
+        "shards": [scan.shard for scan in scans],
+        "floors": [scan.floor for scan in scans],
+        "rows": [scan.rows for scan in scans],
+        "sizes": [scan.size for scan in scans],
+        "stopped": list(stopped),
+    }
+    return list(map(Row._make, connection.execute(FETCH, values).fetchall()))
 
 
 def acknowledge(connection: psycopg.Connection[Any], *, rows: Sequence[Row], leases: Leases) -> int:
-    """Delete published rows and enter them in the ledger; returns how many, 0 from a relay that lost its leases."""
-    with connection.transaction():
-        connection.execute(KEEP_INDEX)
-        values = {
-            "shards": list(leases.held),
-            "epochs": list(leases.held.values()),
-            "owner": leases.owner,
-            "ids": [row.id for row in rows],
-            "id_shards": [row.shard for row in rows],
-        }
-        return sum(count for (count,) in connection.execute(ACKNOWLEDGE, values).fetchall())
+    """
+    Delete published rows and enter them in the ledger, in one transaction and one round trip.
+
+    Returns how many: not those of shards that were lost meanwhile. Safe to repeat.
+    """
+    epochs = {row.shard: leases.held[row.shard] for row in rows if row.shard in leases.held}
+    values = {
+        "shards": list(epochs),
+        "epochs": list(epochs.values()),
+        "owner": leases.owner,
+        # One literal each: the client quotes it once.
+        "places": "{" + ",".join(f'"{row.place}"' for row in rows) + "}",
+        "ids": "{" + ",".join(str(row.id) for row in rows) + "}",
+    }
+    # Bound by the client: only so several statements travel together.
+    with psycopg.ClientCursor(connection) as cursor:
+        cursor.execute(ACKNOWLEDGE, values)
+        while cursor.nextset():
+            pass
+        return sum(count for (count,) in cursor.fetchall())
 
 
-def park(connection: psycopg.Connection[Any], *, rejected: Iterable[tuple[Row, str]], leases: Leases) -> None:
-    """Take events out of the queue that can never be published; each holds later events of its key."""
-    for row, reason in rejected:
-        values = {"shard": row.shard, "id": row.id, "reason": reason, "owner": leases.owner}
-        connection.execute(PARK, {**values, "epoch": leases.held.get(row.shard)})
+def park(connection: psycopg.Connection[Any], *, row: Row, reason: str, leases: Leases) -> bool:
+    """Take an event out of the queue that can never be published; it holds later events of its key."""
+    values = {"shard": row.shard, "id": row.id, "reason": reason, "owner": leases.owner}
+    return connection.execute(PARK, {**values, "epoch": leases.held.get(row.shard)}).rowcount == 1
+
+
+def survey(connection: psycopg.Connection[Any]) -> Survey:
+    """Return what is going on."""
+    row = connection.execute(SURVEY).fetchone()
+    xmin, xmax, parked = row if row else (0, 0, {})
+    return Survey(xmin, xmax, {int(shard): count for shard, count in parked.items()})

@@ -1,27 +1,82 @@
-"""The relay's loop: claim, fetch, publish, acknowledge."""
+"""
+The relay's loop: claim, fetch, publish, acknowledge.
+
+At most two batches are in flight, and never two with events of the same shard: while the broker takes one in, the
+other is acknowledged and the next is fetched. A shard with events in flight is not fetched from. (A fetch behind the
+last id would miss what commits late, and one that leaves out the ids in flight has to look at each.) So under load
+the even and the odd shards take turns; a quiet relay fetches from all of them at once.
+
+Whatever goes wrong, the answer is the same: throw the producer away, let go of what it had in flight, acknowledge what
+it had reported, and begin again with what the outbox holds.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, assert_never
 
 import psycopg
 import structlog
 
-from publishers import outbox
+from publishers import ledger, metrics, outbox
+from publishers.backoff import Backoff
+from publishers.floors import Floors
 from publishers.kafka import BrokersUnavailable, Publisher
 from publishers.leases import Leases
-from publishers.wake import CHANNEL
+from publishers.metrics import GivenUp
+from publishers.outbox import SESSION_SETTINGS, Row
+from publishers.outcomes import Batch, Refused, TopicFailed, Unknown
+from publishers.shares import Shares
+from publishers.topics import Topics
+from publishers.wake import BALANCE, CHANNEL
 
 log = structlog.get_logger(__name__)
 
-BACKOFF_MAX_SECONDS = 5.0
-MISSING_TOPIC_SECONDS = 2.0
+FIRST_PAUSE_SECONDS = 0.02
+REPORTS_SECONDS = 0.05
+SURVEY_SECONDS = 0.5
+# Floors are a shortcut: now and then everything is looked at, also what no rule foresaw.
+FULL_SCAN_SECONDS = 60.0
+LEDGER_SECONDS = 60.0
+LEDGER_ROWS = 2_000
+# Reports that keep failing to come are said this often at most.
+FIRST_SILENCE_SECONDS, LONGEST_SILENCE_SECONDS = 5.0, 300.0
+KAFKA_SECONDS = 5.0
+SLICE_SECONDS = 0.25
+# A server that vanished without a word is noticed: seconds, and milliseconds.
+KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 3, "tcp_user_timeout": 15_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a relay takes on at once, and how long it waits."""
+
+    batch_rows: int
+    batch_bytes: int
+    poll_seconds: float
+    drain_seconds: float
+    ledger_days: int
+
+
+@dataclass(slots=True)
+class Timers:
+    """When what is done now and then is due; seconds of the monotonic clock."""
+
+    survey_at: float = 0.0
+    full_scan_at: float = 0.0
+    ledger_at: float = 0.0
+    # How many reports had come and since when no more did although some are due, and when this is said.
+    reports: int = -1
+    silent_since: float = 0.0
+    silence_at: float = 0.0
+    silence: Backoff = field(default_factory=lambda: Backoff(FIRST_SILENCE_SECONDS, LONGEST_SILENCE_SECONDS))
 
 
 class Relay:
-    """One relay process; batches follow one another, so that nothing of a key is in flight twice."""
+    """One relay process."""
 
     def __init__(
         self,
@@ -30,78 +85,252 @@ class Relay:
         publisher: Publisher,
         leases: Leases,
         stop: threading.Event,
-        batch_rows: int,
-        poll_seconds: float,
-        drain_seconds: float,
+        limits: Limits,
     ) -> None:
-        self._parameters, self._publisher, self._leases, self._stop = parameters, publisher, leases, stop
-        self._batch_rows, self._poll_seconds, self._drain_seconds = batch_rows, poll_seconds, drain_seconds
-        self._topics: set[str] = set()
-        self._missing: set[str] = set()
-        self._look_again_at = 0.0
-        self._stopped_at: float | None = None
-        self._turn = 0
+        options = " ".join(f"-c {name}={value}" for name, value in SESSION_SETTINGS.items())
+        # As start-up options, which a transaction pooler refuses: LISTEN and settings would be lost there in silence.
+        own = {"options": f"{parameters.get('options', '')} {options}", "application_name": "auditlog-relay"}
+        self._parameters = {**KEEPALIVE, **parameters, **own, "prepare_threshold": None}
+        self._publisher, self._leases, self._stop, self._limits = publisher, leases, stop, limits
+        self._floors, self._topics = Floors(), Topics()
+        self._shares = Shares(rows=limits.batch_rows, size=limits.batch_bytes)
+        self._timers = Timers()
+        self._in_flight: list[Batch] = []
+        self._stopped: frozenset[str] = frozenset()
+        self._parked: set[int] = set()
+        self._half: int | None = None
+        self._pause_seconds = FIRST_PAUSE_SECONDS
+        self._trouble = Backoff(0.1, 5.0)
+        self._drain_until: float | None = None
 
     def run(self) -> None:
         """Publish until told to stop; waits with backoff while PostgreSQL or Kafka is away."""
-        backoff = 0.1
-        while not self._stop.is_set():
+        backoff = Backoff(0.1, 5.0)
+        while not self._finished():
             try:
                 with psycopg.connect(**self._parameters) as connection:
                     connection.execute(f"LISTEN {CHANNEL}")
-                    backoff = 0.1
+                    backoff.succeeded()
+                    # Another server may have taken over, which never saw the last ids.
+                    self._floors.forget()
                     self._work(connection)
-            except (psycopg.OperationalError, BrokersUnavailable) as exc:
-                log.warning("relay.waiting", error=type(exc).__name__, detail=str(exc), seconds=backoff)
-                self._stop.wait(backoff)
-                backoff = min(backoff * 2, BACKOFF_MAX_SECONDS)
+            except psycopg.OperationalError as exc:
+                seconds = backoff.failed()
+                metrics.UNAVAILABLE.labels("postgresql").inc()
+                log.warning("relay.waiting_for_postgresql", detail=str(exc).strip(), next_attempt_seconds=seconds)
+                self._wait(seconds)
+        self._publisher.restart(wait=False)
+
+    def _finished(self) -> bool:
+        """Return whether to end: told to stop, and nothing in flight, or no time left to wait for it."""
+        if not self._stop.is_set():
+            return False
+        if self._drain_until is None:
+            self._drain_until = time.monotonic() + self._limits.drain_seconds
+        return not self._in_flight or time.monotonic() >= self._drain_until
 
     def _work(self, connection: psycopg.Connection[Any]) -> None:
-        pause = 0.005
-        while not self._stop.is_set():
-            if self._leases.due():
-                self._leases.balance(connection)
-            if self._batch(connection):
-                pause = 0.005
-                continue
-            for _notification in connection.notifies(timeout=pause, stop_after=1):
-                pause = 0.0025
-            pause = min(pause * 2, self._poll_seconds)
+        while not self._finished():
+            metrics.LAST_LOOP.set_to_current_time()
+            self._keep_leases(connection)
+            self._look_around(connection)
+            started = self._start(connection)
+            if self._publisher.broken:
+                self._give_up(GivenUp.PRODUCER_FAILED)
+            if self._in_flight and not (started and self._has_room()):
+                self._settle(connection)
+            elif not started:
+                self._rest(connection)
+        if self._in_flight:
+            self._give_up(GivenUp.DRAIN_OVER)
+            self._settle(connection)
         self._leases.release(connection)
 
-    def _batch(self, connection: psycopg.Connection[Any]) -> bool:
-        if time.monotonic() >= self._look_again_at:
-            self._topics, self._missing = self._publisher.topics(), set()
-            self._look_again_at = time.monotonic() + MISSING_TOPIC_SECONDS
-        shards = sorted(self._leases.held)
-        if not shards:
-            return False
-        self._turn = (self._turn + 1) % len(shards)
-        shards = shards[self._turn :] + shards[: self._turn]
-        rows = outbox.fetch(connection, shards=shards, stopped=self._missing, limit=self._batch_rows)
-        if missing := {row.topic for row in rows} - self._topics:
-            self._missing |= missing
-            log.error("relay.topic_missing", topics=sorted(missing))
-        rows = [row for row in rows if row.topic in self._topics]
-        if not rows:
-            return bool(missing)
-        outcome = self._publisher.publish(rows, go_on=lambda: self._may_go_on(connection))
-        count = outbox.acknowledge(connection, rows=outcome.published, leases=self._leases) if outcome.published else 0
-        if outcome.rejected:
-            outbox.park(connection, rejected=outcome.rejected, leases=self._leases)
-            log.error("relay.parked", ids=[row.id for row, _ in outcome.rejected])
-        log.info("relay.published", count=count, rejected=len(outcome.rejected))
-        return bool(count or outcome.rejected)
-
-    def _may_go_on(self, connection: psycopg.Connection[Any]) -> bool:
-        """Return whether every lease surely holds; keeps them while a broker is slow, and bounds the drain."""
+    def _keep_leases(self, connection: psycopg.Connection[Any]) -> None:
+        """Renew and balance in time; let go of everything in flight as soon as a lease is not sure any more."""
+        if self._in_flight and not self._leases.valid():
+            self._give_up(GivenUp.LEASE_LOST)
         if self._leases.due():
-            held = dict(self._leases.held)
-            self._leases.renew(connection)
-            if self._leases.held != held:
-                self._leases.deadline = 0.0
-        if self._stop.is_set():
-            self._stopped_at = self._stopped_at or time.monotonic()
-            if time.monotonic() > self._stopped_at + self._drain_seconds:
-                return False
-        return self._leases.valid()
+            in_flight = self._shards_in_flight()
+            before = dict(self._leases.held)
+            lost = self._leases.balance(connection, in_flight=in_flight)
+            # What is new here, or was meanwhile another's, is scanned from its beginning.
+            self._floors.forget(shard for shard, epoch in self._leases.held.items() if before.get(shard) != epoch)
+            metrics.SHARDS.set(len(self._leases.held))
+            if lost & in_flight:
+                self._give_up(GivenUp.LEASE_LOST)
+
+    def _look_around(self, connection: psycopg.Connection[Any]) -> None:
+        """Do what is done now and then."""
+        now, timers = time.monotonic(), self._timers
+        if now >= timers.survey_at:
+            timers.survey_at = now + SURVEY_SECONDS
+            self._listen(connection, 0)
+            found = outbox.survey(connection)
+            self._floors.surveyed(xmin=found.xmin, xmax=found.xmax)
+            parked = {shard: count for shard, count in found.parked.items() if shard in self._leases.held}
+            metrics.PARKED_NOW.set(sum(parked.values()))
+            # Where an event is parked, it and what it holds may return behind what was fetched since: no floor there,
+            # and none for what was fetched before the last such event left.
+            self._floors.forget(self._parked.union(parked))
+            self._parked = set(parked)
+        if now >= timers.full_scan_at:
+            timers.full_scan_at = now + FULL_SCAN_SECONDS
+            self._floors.forget()
+        if now >= timers.ledger_at and 0 in self._leases.held:
+            count = ledger.purge(connection, days=self._limits.ledger_days, rows=LEDGER_ROWS)
+            metrics.LEDGER_PURGED.inc(count)
+            timers.ledger_at = now if count == LEDGER_ROWS else now + LEDGER_SECONDS
+
+    def _has_room(self) -> bool:
+        """Return whether one more batch may be in flight: two where there is much to do."""
+        return not self._in_flight or (self._half is not None and len(self._in_flight) == 1)
+
+    def _start(self, connection: psycopg.Connection[Any]) -> bool:
+        """Fetch and send a batch; returns whether there was one."""
+        if self._stop.is_set() or not self._has_room():
+            return False
+        try:
+            rows = self._admitted(self._fetch(connection))
+        except BrokersUnavailable as exc:
+            seconds = self._trouble.failed()
+            metrics.UNAVAILABLE.labels("kafka").inc()
+            log.warning("relay.waiting_for_kafka", detail=str(exc), next_attempt_seconds=seconds)
+            self._floors.forget()
+            self._wait(seconds)
+            return False
+        if not rows:
+            return False
+        batch = Batch(rows)
+        self._in_flight.append(batch)
+        self._publisher.send(batch, may_go_on=self._leases.valid)
+        metrics.IN_FLIGHT.set(sum(batch.waiting for batch in self._in_flight))
+        return True
+
+    def _fetch(self, connection: psycopg.Connection[Any]) -> list[Row]:
+        """Return the next events of the shards whose turn it is."""
+        if (stopped := self._topics.stopped()) != self._stopped:
+            # What was left out is wanted again, from its beginning.
+            self._stopped = stopped
+            self._floors.forget()
+        idle = self._leases.held.keys() - self._leases.leaving - self._shards_in_flight()
+        shards = sorted(shard for shard in idle if self._half in {None, shard % 2})
+        scans = self._shares.scans(shards, self._floors)
+        rows = outbox.fetch(connection, scans=scans, stopped=stopped) if scans else []
+        self._shares.fetched(scans, rows)
+        last_ids: dict[int, int | None] = dict.fromkeys(shards)
+        last_ids.update({row.shard: row.id for row in rows})
+        self._floors.fetched(last_ids)
+        if self._half is None or rows:
+            oldest = min((row.occurred_at for row in rows), default=None)
+            metrics.OLDEST_SECONDS.set((datetime.now(UTC) - oldest).total_seconds() if oldest else 0)
+        busy = self._shares.hungry or (rows and self._half is not None)
+        self._half = 1 - (self._half or 0) if busy and (rows or self._in_flight) else None
+        return rows
+
+    def _admitted(self, rows: list[Row]) -> list[Row]:
+        """
+        Return the events whose topics exist.
+
+        :raises BrokersUnavailable: if no broker says which do.
+        """
+        if not (unknown := self._topics.unknown({row.topic for row in rows})):
+            return rows
+        timeout = min(KAFKA_SECONDS, self._leases.seconds / 4)
+        self._topics.found(unknown, self._publisher.topics(timeout_seconds=timeout))
+        missing = self._topics.unknown(unknown)
+        self._floors.forget({row.shard for row in rows if row.topic in missing})
+        return [row for row in rows if row.topic not in missing]
+
+    def _settle(self, connection: psycopg.Connection[Any]) -> None:
+        """Wait a moment for reports and conclude the batches that have all of theirs."""
+        if all(batch.waiting for batch in self._in_flight):
+            self._publisher.serve(REPORTS_SECONDS)
+        for batch in [batch for batch in self._in_flight if not batch.waiting]:
+            self._conclude(connection, batch)
+            self._in_flight.remove(batch)
+        left = sum(batch.waiting for batch in self._in_flight)
+        metrics.IN_FLIGHT.set(left)
+        self._note_silence(left)
+
+    def _conclude(self, connection: psycopg.Connection[Any], batch: Batch) -> None:
+        """Acknowledge what was published, park what was refused; all else stays in the outbox. Safe to repeat."""
+        count = outbox.acknowledge(connection, rows=batch.published, leases=self._leases) if batch.published else 0
+        for row, failure in batch.failures:
+            match failure:
+                case Refused(reason):
+                    self._park(connection, row, reason)
+                case TopicFailed(trouble, reason):
+                    self._topics.stop(row.topic, trouble=trouble, reason=reason)
+                case Unknown():
+                    pass
+                case _:
+                    assert_never(failure)
+        if count != len(batch.rows):
+            self._floors.forget(batch.shards)
+        if count:
+            self._trouble.succeeded()
+            self._topics.worked({row.topic for row in batch.published})
+            metrics.PUBLISHED.inc(count)
+            oldest = min(row.occurred_at for row in batch.published)
+            metrics.DELAY_SECONDS.observe((datetime.now(UTC) - oldest).total_seconds())
+            log.info("relay.published", count=count, shards=len(batch.shards))
+
+    def _park(self, connection: psycopg.Connection[Any], row: Row, reason: str) -> None:
+        self._parked.add(row.shard)
+        self._floors.forget([row.shard])
+        if outbox.park(connection, row=row, reason=reason, leases=self._leases):
+            self._trouble.succeeded()
+            metrics.PARKED.inc()
+            log.error("relay.parked", id=row.id, event_id=row.event_id, topic=row.topic, reason=reason)
+
+    def _give_up(self, reason: GivenUp) -> None:
+        """Let go of what is in flight: what was not reported by now is sent again, by whoever owns the shard then."""
+        self._publisher.restart(wait=reason is GivenUp.PRODUCER_FAILED)
+        count = sum(batch.waiting for batch in self._in_flight)
+        for batch in self._in_flight:
+            batch.waiting = 0
+        self._floors.forget()
+        metrics.GIVEN_UP.labels(reason).inc()
+        log.warning("relay.given_up", reason=reason, unreported=count)
+        if reason is GivenUp.PRODUCER_FAILED:
+            self._wait(self._trouble.failed())
+
+    def _shards_in_flight(self) -> set[int]:
+        return set[int]().union(*(batch.shards for batch in self._in_flight))
+
+    def _note_silence(self, waiting: int) -> None:
+        """Say it when reports fail to come; not again and again."""
+        now, timers = time.monotonic(), self._timers
+        if not waiting or timers.reports != self._publisher.reports:
+            timers.reports = self._publisher.reports
+            timers.silent_since, timers.silence_at = now, now + FIRST_SILENCE_SECONDS
+            timers.silence.succeeded()
+        elif now >= timers.silence_at:
+            timers.silence_at = now + timers.silence.failed()
+            metrics.UNAVAILABLE.labels("kafka").inc()
+            log.warning("relay.waiting_for_kafka", unreported=waiting, seconds=round(now - timers.silent_since))
+
+    def _rest(self, connection: psycopg.Connection[Any]) -> None:
+        """Wait for a hint that something was committed, for longer each time."""
+        until = time.monotonic() + self._pause_seconds
+        self._pause_seconds = min(self._pause_seconds * 2, self._limits.poll_seconds)
+        while (left := until - time.monotonic()) > 0 and not self._stop.is_set() and not self._leases.due():
+            if self._listen(connection, min(left, SLICE_SECONDS)):
+                self._pause_seconds = min(FIRST_PAUSE_SECONDS, self._limits.poll_seconds)
+                return
+
+    def _listen(self, connection: psycopg.Connection[Any], seconds: float) -> bool:
+        """Take in hints, waiting so long for the first; returns whether there was one."""
+        heard = False
+        for notification in connection.notifies(timeout=seconds, stop_after=1):
+            heard = True
+            if notification.payload == BALANCE:
+                self._leases.hurry()
+        return heard
+
+    def _wait(self, seconds: float) -> None:
+        """Let time pass, not so long that a lease could run out, and hardly any where the process is to end."""
+        if not self._stop.wait(min(seconds, self._leases.seconds / 4)):
+            return
+        time.sleep(min(seconds, SLICE_SECONDS) if self._in_flight else 0)

@@ -33,12 +33,25 @@ def connection() -> dict[str, str]:
 KAFKA_CONNECTION = connection()
 KAFKA_TOPIC_PARTITIONS = env.integer("KAFKA_TOPIC_PARTITIONS", default=6, minimum=1, maximum=10_000)
 KAFKA_TOPIC_REPLICATION_FACTOR = env.integer("KAFKA_TOPIC_REPLICATION_FACTOR", default=1, minimum=1, maximum=32)
+# Copies that must have a record before it is acknowledged; 0: all but one.
+KAFKA_TOPIC_MIN_INSYNC_REPLICAS = env.integer("KAFKA_TOPIC_MIN_INSYNC_REPLICAS", default=0, maximum=32) or max(
+    1, KAFKA_TOPIC_REPLICATION_FACTOR - 1
+)
 KAFKA_CONSUMER_GROUP = env.text("KAFKA_CONSUMER_GROUP", default="auditlog")
 
+# `ce_source` of every event: which service it comes from, as a URI reference.
+AUDITLOG_CE_SOURCE = env.text("AUDITLOG_CE_SOURCE", default="/clinic")
+
+# Fetched at once; twice as much at most is in flight, in each of two batches.
 RELAY_BATCH_ROWS = env.integer("RELAY_BATCH_ROWS", default=4_000, minimum=1, maximum=100_000)
+RELAY_BATCH_BYTES = env.integer("RELAY_BATCH_BYTES", default=16_000_000, minimum=1_000, maximum=1_000_000_000)
+# A relay that died is replaced after so long; also how long a database may be away before leases are given up.
 RELAY_LEASE_SECONDS = env.integer("RELAY_LEASE_SECONDS", default=12, minimum=2, maximum=600)
+# How long an idle relay sleeps at most when no hint comes.
 RELAY_POLL_MAX_MILLISECONDS = env.integer("RELAY_POLL_MAX_MILLISECONDS", default=250, minimum=5, maximum=60_000)
+# How long a relay that is asked to stop waits for the broker to take what is in flight.
 RELAY_DRAIN_SECONDS = env.integer("RELAY_DRAIN_SECONDS", default=20, minimum=1, maximum=600)
+# How long the ledger accounts for what was published.
 OUTBOX_LEDGER_DAYS = env.integer("OUTBOX_LEDGER_DAYS", default=35, minimum=1, maximum=3_650)
 
 CONSUMER_BATCH_ROWS = env.integer("CONSUMER_BATCH_ROWS", default=2_000, minimum=1, maximum=100_000)

@@ -7,15 +7,20 @@ import signal
 import socket
 import threading
 import uuid
+from types import FrameType
 from typing import Any
 
+import structlog
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
+from prometheus_client import start_http_server
 
 from publishers.kafka import Publisher
 from publishers.leases import Leases
-from publishers.relay import Relay
+from publishers.relay import Limits, Relay
 from publishers.wake import connection_parameters
+
+log = structlog.get_logger(__name__)
 
 
 class Command(BaseCommand):
@@ -27,18 +32,41 @@ class Command(BaseCommand):
     )
     requires_system_checks = []
 
-    def handle(self, *_args: Any, **_options: Any) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
+        parser.add_argument(
+            "--metrics-port", type=int, default=0, help="serve Prometheus metrics on this port; 0: nowhere"
+        )
+
+    def handle(self, *_args: Any, **options: Any) -> None:
         """Relay until a signal."""
-        stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: stop.set())
+        stop = _stopped_by_signals()
+        if options["metrics_port"]:
+            start_http_server(options["metrics_port"])
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        log.info("relay.started", owner=owner)
         Relay(
             parameters=connection_parameters("default"),
-            publisher=Publisher(connection=settings.KAFKA_CONNECTION, source=getattr(settings, "CE_SOURCE", "/clinic")),
+            publisher=Publisher(connection=settings.KAFKA_CONNECTION, source=settings.AUDITLOG_CE_SOURCE),
             leases=Leases(owner=owner, seconds=settings.RELAY_LEASE_SECONDS),
             stop=stop,
-            batch_rows=settings.RELAY_BATCH_ROWS,
-            poll_seconds=settings.RELAY_POLL_MAX_MILLISECONDS / 1000,
-            drain_seconds=settings.RELAY_DRAIN_SECONDS,
+            limits=Limits(
+                batch_rows=settings.RELAY_BATCH_ROWS,
+                batch_bytes=settings.RELAY_BATCH_BYTES,
+                poll_seconds=settings.RELAY_POLL_MAX_MILLISECONDS / 1000,
+                drain_seconds=settings.RELAY_DRAIN_SECONDS,
+                ledger_days=settings.OUTBOX_LEDGER_DAYS,
+            ),
         ).run()
+        log.info("relay.stopped")
+
+
+def _stopped_by_signals() -> threading.Event:
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    return stop

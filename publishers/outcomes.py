@@ -1,0 +1,49 @@
+"""What the broker's answers mean for the outbox, in terms that know no Kafka client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from publishers.metrics import TopicTrouble
+from publishers.outbox import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The broker will never take this event: it is parked, and holds later events of its key."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFailed:
+    """The topic takes nothing now: it rests for a while, and no other does."""
+
+    trouble: TopicTrouble
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nobody knows whether the broker has it: it stays in the outbox and is sent again with the same id."""
+
+    reason: str
+
+
+Failure = Refused | TopicFailed | Unknown
+
+
+@dataclass(slots=True)
+class Batch:
+    """Events on their way to the broker, in the order of their ids for each key."""
+
+    rows: list[Row]
+    # Handed to the client and not reported yet.
+    waiting: int = 0
+    published: list[Row] = field(default_factory=list)
+    failures: list[tuple[Row, Failure]] = field(default_factory=list)
+
+    @property
+    def shards(self) -> set[int]:
+        """Return the shards that have events in this batch."""
+        return {row.shard for row in self.rows}
