@@ -19,7 +19,7 @@ help:  ## list the targets
 $(STAMP): requirements/dev.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed and $(PYTHON) was not found: install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Making .venv and installing the locked requirements …"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --progress-bar on -r requirements/dev.txt \
 		|| { echo "The requirements could not be installed: check the network or the proxy, then run make again." >&2; exit 1; }
 	@touch $@

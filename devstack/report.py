@@ -29,13 +29,10 @@ class Report:
     def text(self) -> str:
         """Return it for people."""
         lines = ["ready" if self.ready else f"NOT READY: {'; '.join(self.lacking)}"]
-        lines += [f"  {name:<12} {pid or '-'}" for name, pid in self.members["pids"].items()]
-        if self.members["api"]:
-            lines += [
-                f"  {'api':<12} {self.members['api']}",
-                f"  {'brokers':<12} {self.members['kafka_bootstrap_servers']}",
-            ]
-        return "\n".join([*lines, f"  {'data':<12} {self.members['data_dir']}"])
+        lines += [f"  {name:<12} {f'process {pid}' if pid else '-'}" for name, pid in self.members["pids"].items()]
+        places = {"API": self.members["api"], "brokers": self.members["kafka_bootstrap_servers"]}
+        places["data"] = self.members["data_dir"]
+        return "\n".join([*lines, *(f"  {name:<12} {place}" for name, place in places.items() if place)])
 
 
 def inspect(state: State, folder: Folder, *, topic_prefix: str) -> Report:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import psutil
 import psycopg
@@ -169,14 +170,16 @@ class Startup:
         key = programs.databases.key
         if key not in self.state.demos:
             self._say("loading the demo")
-            report = json.loads(self.supervisor.step_with_result(programs.manage("demo", Role.APP, "demo", "--json")))
-            self.state.demos[key] = Demo(users=report["users"])
+            since = datetime.now(UTC).isoformat()
+            said = self.supervisor.step_with_result(programs.manage("demo", Role.APP, "demo", "--json"))
+            self.state.demos[key] = Demo(users=json.loads(said)["users"], since=since)
             self._save()
-        if not self.state.demos[key].stored:
+        demo = self.state.demos[key]
+        if not demo.stored:
             self._say("waiting until the audit log holds all of the demo")
-            arguments = ("audit_reconcile", "--wait", STORED_SECONDS)
+            arguments = ("audit_reconcile", "--from", demo.since, "--wait", STORED_SECONDS)
             self.supervisor.step(programs.manage("reconcile", Role.READER, *arguments))
-            self.state.demos[key].stored = True
+            demo.stored = True
             self._save()
 
     def _postgres(self) -> Postgres:

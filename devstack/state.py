@@ -46,6 +46,7 @@ class Demo(msgspec.Struct):
     """The demo in one database."""
 
     users: list[dict[str, Any]]
+    since: str  # its first event is not older; ISO 8601
     stored: bool = False  # the audit log was seen to hold all of it
 
 

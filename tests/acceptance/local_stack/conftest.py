@@ -13,11 +13,11 @@ from tests.acceptance.local_stack.stack import LocalStack
 
 @pytest.fixture(scope="module")
 def made_stack() -> Iterator[LocalStack]:
-    """A stack in a folder of its own, not started yet."""
+    """A stack in a folder of its own, whose name has what a careless program trips over; not started yet."""
     with tempfile.TemporaryDirectory(prefix="auditlog-devstack-") as folder:
         # PostgreSQL's own user must reach its data below it.
         Path(folder).chmod(0o755)
-        stack = LocalStack(Path(folder).resolve() / "data")
+        stack = LocalStack(Path(folder).resolve() / "data für alle")
         yield stack
         stack.clean()
 

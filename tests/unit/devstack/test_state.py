@@ -21,7 +21,7 @@ def test_there_is_an_empty_state_before_there_is_a_file(tmp_path: Path) -> None:
 def test_a_state_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     state = State(
         secrets={"postgres": "s3cret"},
-        demos={"local": Demo(users=[{"username": "auditor"}], stored=True)},
+        demos={"local": Demo(users=[{"username": "auditor"}], since="2026-11-23T09:00:00+00:00", stored=True)},
         running=Running(Identity(7, 1.5), processes={"api": Identity(8, 2.5)}, api="http://127.0.0.1:8000"),
     )
     states.save(tmp_path / "state.json", state)

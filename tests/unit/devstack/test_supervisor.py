@@ -102,3 +102,15 @@ def test_what_fails_in_the_background_is_raised_where_it_is_awaited(stack: Stack
     background = stack.supervisor.in_background(work)
     with pytest.raises(DevstackError, match="no network"):
         stack.supervisor.wait_for(background.done, what="jars", seconds=30)
+
+
+def test_a_second_signal_kills_what_does_not_listen(stack: Stack) -> None:
+    stack.supervisor.obey_signals()
+    deaf = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True)\n{WAITING}"
+    stack.supervisor.start(stack.program("api", deaf))
+    stack.supervisor.wait_for(lambda: "ready" in stack.output.getvalue(), what="api", seconds=30)
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT)
+    stack.supervisor.run()
+    stack.supervisor.stop()
+    assert stack.supervisor.services["api"].child.code == -signal.SIGKILL
