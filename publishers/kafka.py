@@ -124,8 +124,6 @@ class Publisher:
         self._suspicion = False
         self._producer = self._made()
         self.broken = False
-        # Of all producers together: grows as long as a broker answers.
-        self.reports = 0
 
     def topics(self, *, timeout_seconds: float) -> set[str]:
         """
@@ -201,7 +199,6 @@ class Publisher:
 
     def _reported(self, row: Row, batch: Batch, error: KafkaError | None, _message: Message) -> None:
         batch.waiting -= 1
-        self.reports += 1
         if error is None:
             batch.published.append(row)
             if self._careful > 0:

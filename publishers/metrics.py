@@ -12,6 +12,7 @@ class GivenUp(StrEnum):
 
     LEASE_LOST = "lease_lost"  # another relay may own the shards by now
     PRODUCER_FAILED = "producer_failed"  # the client can no longer promise the order
+    TOPIC_SILENT = "topic_silent"  # brokers answer, but do not acknowledge what is written to some topic
     DRAIN_OVER = "drain_over"  # the broker did not answer before the process had to end
 
 

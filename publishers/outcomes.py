@@ -42,8 +42,21 @@ class Batch:
     waiting: int = 0
     published: list[Row] = field(default_factory=list)
     failures: list[tuple[Row, Failure]] = field(default_factory=list)
+    _seen_waiting: int = -1
+    _seen_at: float = 0.0
 
     @property
     def shards(self) -> set[int]:
         """Return the shards that have events in this batch."""
         return {row.shard for row in self.rows}
+
+    def quiet_seconds(self, now: float) -> float:
+        """Return since when no report came, as far as earlier calls could see."""
+        if self.waiting != self._seen_waiting:
+            self._seen_waiting, self._seen_at = self.waiting, now
+        return now - self._seen_at
+
+    def unreported(self) -> list[Row]:
+        """Return what nothing is known of."""
+        known = {row.id for row in self.published} | {row.id for row, _ in self.failures}
+        return [row for row in self.rows if row.id not in known]

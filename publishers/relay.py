@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
@@ -26,7 +26,7 @@ from publishers.backoff import Backoff
 from publishers.floors import Floors
 from publishers.kafka import BrokersUnavailable, Publisher
 from publishers.leases import Leases
-from publishers.metrics import GivenUp
+from publishers.metrics import GivenUp, TopicTrouble
 from publishers.outbox import SESSION_SETTINGS, Row
 from publishers.outcomes import Batch, Refused, TopicFailed, Unknown
 from publishers.shares import Shares
@@ -42,8 +42,10 @@ SURVEY_SECONDS = 0.5
 FULL_SCAN_SECONDS = 60.0
 LEDGER_SECONDS = 60.0
 LEDGER_ROWS = 2_000
-# Reports that keep failing to come are said this often at most.
-FIRST_SILENCE_SECONDS, LONGEST_SILENCE_SECONDS = 5.0, 300.0
+# Reports that fail to come are said after so long, then each time after twice as long.
+FIRST_SILENCE_SECONDS = 5.0
+# Where brokers answer all the same, the topics of what they do not report are at fault.
+SILENT_TOPIC_SECONDS = 20.0
 KAFKA_SECONDS = 5.0
 SLICE_SECONDS = 0.25
 # A server that vanished without a word is noticed: seconds, and milliseconds.
@@ -68,11 +70,8 @@ class Timers:
     survey_at: float = 0.0
     full_scan_at: float = 0.0
     ledger_at: float = 0.0
-    # How many reports had come and since when no more did although some are due, and when this is said.
-    reports: int = -1
-    silent_since: float = 0.0
-    silence_at: float = 0.0
-    silence: Backoff = field(default_factory=lambda: Backoff(FIRST_SILENCE_SECONDS, LONGEST_SILENCE_SECONDS))
+    # How long no report may come before it is said.
+    silence_seconds: float = FIRST_SILENCE_SECONDS
 
 
 class Relay:
@@ -236,8 +235,7 @@ class Relay:
         """
         if not (unknown := self._topics.unknown({row.topic for row in rows})):
             return rows
-        timeout = min(KAFKA_SECONDS, self._leases.seconds / 4)
-        self._topics.found(unknown, self._publisher.topics(timeout_seconds=timeout))
+        self._topics.found(unknown, self._publisher.topics(timeout_seconds=self._kafka_seconds()))
         missing = self._topics.unknown(unknown)
         self._floors.forget({row.shard for row in rows if row.topic in missing})
         return [row for row in rows if row.topic not in missing]
@@ -249,9 +247,8 @@ class Relay:
         for batch in [batch for batch in self._in_flight if not batch.waiting]:
             self._conclude(connection, batch)
             self._in_flight.remove(batch)
-        left = sum(batch.waiting for batch in self._in_flight)
-        metrics.IN_FLIGHT.set(left)
-        self._note_silence(left)
+        metrics.IN_FLIGHT.set(sum(batch.waiting for batch in self._in_flight))
+        self._mind_silence()
 
     def _conclude(self, connection: psycopg.Connection[Any], batch: Batch) -> None:
         """Acknowledge what was published, park what was refused; all else stays in the outbox. Safe to repeat."""
@@ -299,17 +296,33 @@ class Relay:
     def _shards_in_flight(self) -> set[int]:
         return set[int]().union(*(batch.shards for batch in self._in_flight))
 
-    def _note_silence(self, waiting: int) -> None:
-        """Say it when reports fail to come; not again and again."""
-        now, timers = time.monotonic(), self._timers
-        if not waiting or timers.reports != self._publisher.reports:
-            timers.reports = self._publisher.reports
-            timers.silent_since, timers.silence_at = now, now + FIRST_SILENCE_SECONDS
-            timers.silence.succeeded()
-        elif now >= timers.silence_at:
-            timers.silence_at = now + timers.silence.failed()
-            metrics.UNAVAILABLE.labels("kafka").inc()
-            log.warning("relay.waiting_for_kafka", unreported=waiting, seconds=round(now - timers.silent_since))
+    def _mind_silence(self) -> None:
+        """Say it when reports fail to come, and stop the topics where it lies with them."""
+        now = time.monotonic()
+        quiet = max((batch.quiet_seconds(now) for batch in self._in_flight), default=0.0)
+        if quiet < self._timers.silence_seconds:
+            if quiet < FIRST_SILENCE_SECONDS:
+                self._timers.silence_seconds = FIRST_SILENCE_SECONDS
+            return
+        self._timers.silence_seconds = quiet * 2
+        waiting = sum(batch.waiting for batch in self._in_flight)
+        metrics.UNAVAILABLE.labels("kafka").inc()
+        log.warning("relay.waiting_for_kafka", unreported=waiting, seconds=round(quiet))
+        if quiet >= SILENT_TOPIC_SECONDS and self._brokers_answer():
+            for topic in {row.topic for batch in self._in_flight for row in batch.unreported()}:
+                self._topics.stop(topic, trouble=TopicTrouble.SILENT)
+            self._give_up(GivenUp.TOPIC_SILENT)
+
+    def _brokers_answer(self) -> bool:
+        try:
+            self._publisher.topics(timeout_seconds=self._kafka_seconds())
+        except BrokersUnavailable:
+            return False
+        return True
+
+    def _kafka_seconds(self) -> float:
+        """Return how long to wait for an answer: not so long that a lease could run out."""
+        return min(KAFKA_SECONDS, self._leases.seconds / 4)
 
     def _rest(self, connection: psycopg.Connection[Any]) -> None:
         """Wait for a hint that something was committed, for longer each time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from publishers.leases import Leases
 from publishers.relay import Limits, Relay
 from tests.conftest import RoleUrl, WaitUntil
 from tests.integration.publishers.processes import RelayProcess, relay_process
+from tests.integration.publishers.proxy import Proxy
 from tests.integration.publishers.rows import Outbox
 from tests.integration.publishers.topics import Broker
 
@@ -105,8 +107,6 @@ def start_relay(outbox: Outbox, relay_parameters: dict[str, Any], kafka_bootstra
 @pytest.fixture
 def start_process(outbox: Outbox, role_url: RoleUrl, tmp_path: Any) -> Iterator[StartProcess]:
     """Start a relay as a process; killed after the test."""
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
 
         def start(*arguments: str, **more: str) -> RelayProcess:
@@ -115,6 +115,15 @@ def start_process(outbox: Outbox, role_url: RoleUrl, tmp_path: Any) -> Iterator[
             return stack.enter_context(relay_process(log, variables, *arguments))
 
         yield start
+
+
+@pytest.fixture
+def broker_proxy(kafka_bootstrap: str) -> Iterator[Proxy]:
+    """The broker behind a proxy."""
+    host, port = kafka_bootstrap.split(":")
+    proxy = Proxy((host, int(port)))
+    yield proxy
+    proxy.close()
 
 
 @pytest.fixture

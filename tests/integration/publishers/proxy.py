@@ -9,6 +9,8 @@ from contextlib import closing, suppress
 
 HOST = "127.0.0.1"
 CHUNK_BYTES = 65_536
+# The first field of a request: which interface is called.
+PRODUCE = b"\0\0"
 
 
 class Proxy:
@@ -27,6 +29,8 @@ class Proxy:
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._through = True
+        # Requests to produce that contain this are taken and never answered.
+        self.swallowed: bytes | None = None
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
@@ -66,10 +70,24 @@ class Proxy:
                     self._open |= {client, server}
                 back = threading.Thread(target=self._answer, args=(server, client), daemon=True)
                 back.start()
-                _pump(client, server)
+                self._ask(client, server)
                 back.join()
                 with self._lock:
                     self._open -= {client, server}
+
+    def _ask(self, client: socket.socket, server: socket.socket) -> None:
+        waiting = b""
+        with suppress(OSError):
+            while data := client.recv(CHUNK_BYTES):
+                if self.swallowed is None and not waiting:
+                    server.sendall(data)
+                    continue
+                waiting += data
+                while len(waiting) >= 4 and len(waiting) >= (end := 4 + int.from_bytes(waiting[:4], "big")):
+                    request, waiting = waiting[:end], waiting[end:]
+                    if request[4:6] != PRODUCE or self.swallowed is None or self.swallowed not in request:
+                        server.sendall(request)
+        _end(client, server)
 
     def _answer(self, server: socket.socket, client: socket.socket) -> None:
         _pump(server, client, self._real, self._named)
@@ -79,6 +97,10 @@ def _pump(source: socket.socket, target: socket.socket, old: bytes = b"\0", new:
     with suppress(OSError):
         while data := source.recv(CHUNK_BYTES):
             target.sendall(data.replace(old, new))
-    for end in (source, target):
+    _end(source, target)
+
+
+def _end(*connections: socket.socket) -> None:
+    for end in connections:
         with suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
