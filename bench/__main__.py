@@ -13,6 +13,7 @@ from typing import Any
 import django
 from rich.console import Console
 
+from bench import baseline
 from bench.report import Report, show, write
 from bench.stack import ROOT, Stack, running_stack
 from devstack.errors import DevstackError
@@ -57,6 +58,8 @@ def _measure(stack: Stack, options: argparse.Namespace, console: Console) -> Non
         report: Report = importlib.import_module(f"bench.{name}").measure(stack, quick=options.quick)
         show(console, report)
         figures[name] = plain(report.figures)
+    if options.write_baseline:
+        baseline.save(figures["counts"])
     after = machine.describe(stack)
     write(
         options.json,
@@ -87,11 +90,17 @@ def _options() -> argparse.Namespace:
         description="Measure capture, relay and consumer on a PostgreSQL and a Kafka of its own.",
         epilog="Measurements: " + "; ".join(f"{name}: {text}" for name, text in MEASUREMENTS.items()) + ".",
     )
-    parser.add_argument("--quick", action="store_true", help="few rounds and small backlogs: about two minutes")
+    parser.add_argument("--quick", action="store_true", help="few rounds and small backlogs")
     parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="measure only this; may be repeated")
     default = RESULTS / f"{datetime.now(tz=UTC):%Y%m%dT%H%M%SZ}.json"
     parser.add_argument("--json", type=Path, default=default, help="where the figures go (bench/results/)")
-    return parser.parse_args()
+    parser.add_argument(
+        "--write-baseline", action="store_true", help="agree to what `counts` counts: bench/baseline.json"
+    )
+    options = parser.parse_args()
+    if options.write_baseline and "counts" not in (options.only or MEASUREMENTS):
+        parser.error("--write-baseline needs the measurement `counts`")
+    return options
 
 
 if __name__ == "__main__":

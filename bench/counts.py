@@ -12,9 +12,9 @@ from django.db import connection
 
 from auditlog.roles import Role
 from auditlog.signals import outbox_written
-from bench.domain import CANDIDATES, filled, tidy
+from bench.domain import CANDIDATES, LONE_CANDIDATES, filled, tidy
 from bench.models import Person
-from bench.operations import OPERATIONS, Operation
+from bench.operations import DELETE, DELETE_ROWS, OPERATIONS, Operation
 from bench.report import Report, Table
 from bench.stack import Stack
 from bench.wire import traced
@@ -37,6 +37,10 @@ COLUMNS = (
     "auditlog",
     "added WAL an event",
 )
+PROGRAM = (
+    *((operation.name, operation, CANDIDATES) for operation in OPERATIONS),
+    *((f"{operation.name}, no relations", operation, LONE_CANDIDATES) for operation in (DELETE, DELETE_ROWS)),
+)
 WAL_POSITION = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
 EVENTS = "SELECT count(*) FROM auditlog_outboxevent"
 
@@ -56,9 +60,9 @@ def measure(stack: Stack, *, quick: bool) -> Report:  # noqa: ARG001 - as every 
     """Count every operation on every candidate; takes some seconds however quick it has to be."""
     figures: dict[str, dict[str, Count]] = {}
     with filled(stack), stack.connect(Role.OWNER) as owner, _quiet(stack), _asleep():
-        for operation in OPERATIONS:
-            stack.say(f"counts: {operation.name}")
-            figures[operation.name] = {name: _count(operation, model, owner) for name, model in CANDIDATES.items()}
+        for title, operation, candidates in PROGRAM:
+            stack.say(f"counts: {title}")
+            figures[title] = {name: _count(operation, model, owner) for name, model in candidates.items()}
             tidy(owner)
     rows = [_row(name, counts) for name, counts in figures.items()]
     return Report((Table("Counted, for each operation in autocommit mode", COLUMNS, rows),), figures)
@@ -125,11 +129,12 @@ def _number(owner: psycopg.Connection[Any], query: str) -> float:
 
 def _row(name: str, counts: dict[str, Count]) -> tuple[str, ...]:
     plain, audited = counts["no audit"], counts["auditlog"]
+    counted = [counts.get(candidate) for candidate in CANDIDATES]
     return (
         name,
-        *(f"{count.statements:g}" for count in counts.values()),
-        *(f"{count.round_trips:g}" for count in counts.values()),
-        *(f"{count.wal_bytes:,.0f}" for count in counts.values()),
+        *(f"{count.statements:g}" if count else "" for count in counted),
+        *(f"{count.round_trips:g}" if count else "" for count in counted),
+        *(f"{count.wal_bytes:,.0f}" if count else "" for count in counted),
         f"{plain.bytes_sent:,.0f}",
         f"{audited.bytes_sent:,.0f}",
         f"{(audited.wal_bytes - plain.wal_bytes) / audited.events:,.0f}" if audited.events else "",

@@ -18,6 +18,8 @@ from bench.stack import Stack
 
 # What the writes are measured on, by the name under which it is reported.
 CANDIDATES: dict[str, type[Person]] = {"no audit": Plain, "auditlog": Audited, "trigger": Triggered}
+# Nothing refers to these: without audit, Django deletes a row outside a transaction, and rows without reading them.
+LONE_CANDIDATES: dict[str, type[Person]] = {"no audit": PlainRow, "auditlog": WholeRow}
 IMAGE_CANDIDATES: dict[str, type[Person]] = {"no audit": PlainRow, "whole row": WholeRow, "listed": ListedRow}
 ACTOR = "bench"
 

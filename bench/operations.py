@@ -18,6 +18,7 @@ from bench.timing import Run
 SEEDED_ROWS = 1_000
 # Short operations are timed in blocks of this many.
 RUNS = 20
+DELETED_ROWS = 100
 _numbers = itertools.count(1)
 
 
@@ -94,6 +95,11 @@ def _delete(model: type[Person], runs: int) -> list[Run]:
     return [instance.delete for instance in _made(model, runs)]
 
 
+def _delete_rows(model: type[Person], runs: int) -> list[Run]:
+    batches = [[instance.pk for instance in _made(model, DELETED_ROWS)] for _ in range(runs)]
+    return [model._default_manager.filter(pk__in=keys).delete for keys in batches]
+
+
 def _add_links(model: type[Clinician], runs: int) -> list[Run]:
     specialties = list(Specialty.objects.order_by("pk")[:3])
     return [partial(_linked, instance, specialties) for instance in _made(model, runs)]
@@ -115,13 +121,15 @@ def _bulk_create(model: type[Person], runs: int) -> list[Run]:
 
 CREATE = Operation("create", _create, ratio_autocommit=1.3, ratio_in_transaction=1.2)
 SAVE_ONE_FIELD = Operation("save(update_fields)", _save_one_field, ratio_autocommit=1.4, ratio_in_transaction=1.3)
+DELETE = Operation("delete", _delete, ratio_autocommit=1.3, ratio_in_transaction=1.25)
+DELETE_ROWS = Operation("delete of 100 rows", _delete_rows, rows=DELETED_ROWS, runs=1)
 UPDATE_ROWS = Operation("update of 1,000 rows", _update_rows, rows=SEEDED_ROWS, runs=1)
 BULK_CREATE = Operation("bulk_create(1000)", _bulk_create, rows=SEEDED_ROWS, runs=1)
 OPERATIONS = (
     CREATE,
     Operation("get + save", _get_and_save, ratio_autocommit=1.2, ratio_in_transaction=1.15),
     SAVE_ONE_FIELD,
-    Operation("delete", _delete, ratio_autocommit=1.3, ratio_in_transaction=1.25),
+    DELETE,
     Operation("m2m add(3)", _add_links, ratio_autocommit=1.2, ratio_in_transaction=1.2),
     UPDATE_ROWS,
     BULK_CREATE,

@@ -48,6 +48,7 @@ class Stack:
         self._postgres = Postgres(directory / "postgres", port=ports.free_port(), options=POSTGRES_OPTIONS)
         self._kafka = Kafka(directory / "kafka", port=ports.free_port(), controller_port=ports.free_port())
         self._kafka_runs = False
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
     def bootstrap_servers(self) -> str:
@@ -115,7 +116,10 @@ class Stack:
             process = self._start(
                 command, [sys.executable, "manage.py", command], stop=_stop, environment=environment, exits=exits
             )
-            yield process.pid
+            try:
+                yield process.pid
+            finally:
+                del self._processes[command]
             if process.poll() is not None or _stop(process):
                 raise DevstackError(f"{command} ended with {process.poll()}: {self._last_words(command)}")
 
@@ -123,10 +127,13 @@ class Stack:
         """
         Wait for a condition.
 
-        :raises DevstackError: if it does not hold in time.
+        :raises DevstackError: if it does not hold in time, or a process ended meanwhile.
         """
         deadline = time.monotonic() + seconds
         while not happened():
+            for name, process in self._processes.items():
+                if process.poll() is not None:
+                    raise DevstackError(f"{name} ended with {process.returncode}: {self._last_words(name)}")
             if time.monotonic() > deadline:
                 raise DevstackError(f"{what}: not after {seconds:.0f} seconds. {self._words_of_all()}")
             time.sleep(POLL_SECONDS)
@@ -148,6 +155,7 @@ class Stack:
                 command, stdout=output, stderr=output, start_new_session=True, user=user, cwd=directory, env=environment
             )
         (exits or self._exits).callback(stop, process)
+        self._processes[name] = process
         return process
 
     def _log(self, name: str) -> Path:
