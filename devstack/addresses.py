@@ -30,7 +30,7 @@ class Databases:
 
     domain: Mapping[str, str]
     audit: Mapping[str, str]
-    key: str  # tells databases apart without naming a secret: `local`, or server and name
+    key: str = LOCAL  # tells the domain's database from all others, also from an earlier one at the same address
 
     def environment(self, role: Role) -> dict[str, str]:
         """Return the variables of a process with this role; the owner's are for `migrate` and its like."""
@@ -48,7 +48,7 @@ class Databases:
 def local_databases(port: int, secrets: Mapping[str, str]) -> Databases:
     """Return the addresses of the PostgreSQL that the stack runs."""
     urls = {role.value: f"postgres://{role}:{secrets[role]}@{HOST}:{port}/{DATABASE}" for role in Role}
-    return Databases(urls, urls, LOCAL)
+    return Databases(urls, urls)
 
 
 def given_databases(given: Mapping[str, str]) -> Databases | None:
@@ -64,11 +64,9 @@ def given_databases(given: Mapping[str, str]) -> Databases | None:
     audit = given.get("AUDIT_DATABASE_URL", url)
     owner = given.get("DATABASE_OWNER_URL", url)
     audit_owner = given.get("AUDIT_DATABASE_OWNER_URL") or (owner if _same_database(url, audit) else audit)
-    parts = urlsplit(url)
     return Databases(
         domain=dict.fromkeys((role.value for role in Role), url) | {Role.OWNER.value: owner},
         audit=dict.fromkeys((role.value for role in Role), audit) | {Role.OWNER.value: audit_owner},
-        key=f"{parts.hostname}:{parts.port or 5432}{parts.path}",
     )
 
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from devstack.addresses import LOCAL
 from devstack.errors import DevstackError
 
 
@@ -31,10 +32,9 @@ class Folder:
         """Return PostgreSQL's data directory."""
         return self.path / "postgres"
 
-    @property
-    def kafka(self) -> Path:
-        """Return Kafka's data directory."""
-        return self.path / "kafka"
+    def kafka(self, database: str) -> Path:
+        """Return Kafka's data directory for a database: events of another one must not get into its audit log."""
+        return self.path / ("kafka" if database == LOCAL else f"kafka-{database}")
 
     @property
     def shown(self) -> str:

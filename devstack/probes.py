@@ -14,6 +14,11 @@ HELD = """
 SELECT count(*) FROM publishers_shardlease
 WHERE until > clock_timestamp() AND split_part(owner, ':', 2) = %s
 """
+# The cluster's identifier is made by initdb, the database's by CREATE DATABASE.
+IDENTITY = """
+SELECT c.system_identifier || '-' || d.oid FROM pg_control_system() c, pg_database d
+WHERE d.datname = current_database()
+"""
 ASSIGNED = re.compile(r"^auditlog_consumer_partitions_assigned (\S+)$", re.MULTILINE)
 
 
@@ -38,14 +43,15 @@ def consumer_ready(metrics_url: str) -> bool:
     return found is not None and float(found.group(1)) > 0
 
 
-def server_version(database_url: str) -> int:
+def database_identity(database_url: str) -> tuple[int, str]:
     """
-    Return the version of a PostgreSQL, as 180006 for 18.6.
+    Return the version of a PostgreSQL, as 180006 for 18.6, and what tells the database from all others.
 
-    :raises psycopg.OperationalError: if it does not let us in.
+    :raises psycopg.Error: if it does not let us in.
     """
     with psycopg.connect(database_url, connect_timeout=ANSWER_SECONDS) as connection:
-        return connection.info.server_version
+        row = connection.execute(IDENTITY).fetchone()
+        return connection.info.server_version, str(row[0]) if row else ""
 
 
 def _get(url: str) -> str | None:

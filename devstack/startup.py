@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import psutil
@@ -56,7 +56,7 @@ class Startup:
         """
         given = given_databases(self.given)
         if given:
-            self._check_databases(given)
+            given = self._identified(given)
         if "KAFKA_BOOTSTRAP_SERVERS" in self.given:
             self._check_brokers()
         end_orphans(self.state, self.folder, say=self.supervisor.stream.say)
@@ -121,7 +121,7 @@ class Startup:
 
     def _start_servers(self, programs: Programs, *, local_database: bool) -> None:
         server = self._postgres() if local_database else None
-        broker = self._kafka() if "kafka" in self.ports.chosen else None
+        broker = self._kafka(programs.databases.key) if "kafka" in self.ports.chosen else None
         # Both take a while for the first time: at once.
         preparing = self.supervisor.in_background(lambda say: server.prepare(progress=say)) if server else None
         preparing_broker = self.supervisor.in_background(lambda say: broker.prepare(progress=say)) if broker else None
@@ -186,8 +186,8 @@ class Startup:
         password = self.state.secrets[states.SUPERUSER]
         return Postgres(self.folder.postgres, self.ports.chosen["postgres"], password=password)
 
-    def _kafka(self) -> Kafka:
-        return Kafka(self.folder.kafka, self.ports.chosen["kafka"], self.ports.chosen["kafka_controller"])
+    def _kafka(self, database: str) -> Kafka:
+        return Kafka(self.folder.kafka(database), self.ports.chosen["kafka"], self.ports.chosen["kafka_controller"])
 
     def _finished(self, background: Background[list[str]], what: str) -> list[str]:
         self.supervisor.wait_for(background.done, what=what, seconds=float("inf"))
@@ -200,10 +200,12 @@ class Startup:
         except psycopg.Error as exc:
             raise DevstackError(f"The database roles could not be created: {exc}") from exc
 
-    def _check_databases(self, databases: Databases) -> None:
+    def _identified(self, databases: Databases) -> Databases:
+        """Check that all given addresses let us in, and tell which database it is."""
+        keys = {}
         for url in {*databases.domain.values(), *databases.audit.values()}:
             try:
-                version = probes.server_version(url)
+                version, keys[url] = probes.database_identity(url)
             except psycopg.Error as exc:
                 raise DevstackError(
                     f"The PostgreSQL that DATABASE_URL and its like name does not let us in: {exc}\n"
@@ -213,6 +215,7 @@ class Startup:
                 raise DevstackError(
                     f"DATABASE_URL names a PostgreSQL {version // 10_000}: {OLDEST_POSTGRES} or newer is needed."
                 )
+        return replace(databases, key=keys[databases.domain[Role.APP]])
 
     def _check_brokers(self) -> None:
         if not brokers.answers(self.kafka_connection):

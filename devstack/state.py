@@ -54,7 +54,7 @@ class State(msgspec.Struct):
     """The content of the state file."""
 
     secrets: dict[str, str] = {}
-    demos: dict[str, Demo] = {}  # by database: `local`, or server and name
+    demos: dict[str, Demo] = {}  # by database: `local`, or what identifies a given one
     running: Running | None = None
 
 
