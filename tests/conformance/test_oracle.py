@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from tests import database
 from tests.conformance import oracle
 from tests.conformance.oracle import HIDDEN, LINKS, ROWS, Image, Lives
-from tests.conformance.programs import Step, programs, run
+from tests.conformance.programs import Step, begin, programs, run
 
 pytestmark = [pytest.mark.postgres_versions, pytest.mark.django_db(transaction=True)]
 
-EXAMPLES = int(os.environ.get("CONFORMANCE_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("CONFORMANCE_EXAMPLES", "50"))
 EVENTS = "SELECT value FROM auditlog_outboxevent ORDER BY id"
 FIELDS = {
     "genres": LINKS[0]._meta.db_table,
@@ -42,6 +42,7 @@ def watched(owner_connection: psycopg.Connection[Any]) -> Iterator[psycopg.Conne
 @given(program=programs)
 def test_i2_i3_events_are_what_triggers_saw(program: list[Step], watched: psycopg.Connection[Any]) -> None:
     database.empty()
+    begin()
     run(program)
     seen = oracle.noted(watched)
     events = [json.loads(value, parse_float=Decimal) for (value,) in watched.execute(EVENTS).fetchall()]
