@@ -44,7 +44,7 @@ def _values(letter: Undeliverable) -> list[Any]:
         record.partition.number,
         record.offset,
         record.key,
-        Jsonb(described_headers(record.headers)),
+        Jsonb(described_headers(record.headers or ())),
         record.value,
         letter.reason.value,
         letter.detail,

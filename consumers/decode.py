@@ -140,7 +140,7 @@ _context_decoder = msgspec.json.Decoder(_Context | None)
 
 def decode(record: Record, *, horizon: Horizon) -> Row | Rejected:
     """Return the row that the record stands for, or why it stands for none."""
-    rejected = _unreadable(record.value)
+    rejected = _unreadable(record)
     if rejected is not None or record.value is None:
         return rejected or Rejected(DeadLetterReason.EMPTY_VALUE, "The record has no value.")
     try:
@@ -161,7 +161,10 @@ def decode(record: Record, *, horizon: Horizon) -> Row | Rejected:
     return rejected or _row(record, event, occurred_at, (before, after), (actor, context))
 
 
-def _unreadable(value: bytes | None) -> Rejected | None:
+def _unreadable(record: Record) -> Rejected | None:
+    value = record.value
+    if record.headers is None:
+        return Rejected(DeadLetterReason.INVALID_UTF8, "The name of a header is not UTF-8.")
     if not value:
         return Rejected(DeadLetterReason.EMPTY_VALUE, "The record has no value.")
     try:

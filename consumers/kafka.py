@@ -8,8 +8,10 @@ stands. Offsets are committed to Kafka afterwards, for lag tools only.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import methodcaller
 from typing import Any
 
 import structlog
@@ -25,12 +27,18 @@ from confluent_kafka import (
 
 from consumers import metrics
 from consumers.faults import BrokersUnavailable
-from consumers.records import Batch, Partition, Record
+from consumers.records import Batch, Header, Partition, Record
 
 log = structlog.get_logger(__name__)
 
 # An error that repeats, such as an absent broker, is logged once in this time.
 QUIET_SECONDS = 10.0
+# So long a broker may take to let this process leave its group; then it finds out by itself.
+CLOSE_SECONDS = 5.0
+
+# For a header's name that is not UTF-8, `Message.headers` (2.16.1) sets an error and returns all the same. Python's own
+# calls may then go on with what it returned, which crashes; a call from C finds the error.
+read_headers = methodcaller("headers")
 
 Locate = Callable[[Collection[Partition]], Mapping[Partition, int | None] | None]
 
@@ -154,8 +162,13 @@ class Source:
         self._consumer.resume([_at(partition) for partition in self._positions])
 
     def close(self) -> None:
-        """Leave the group, so that others take over at once."""
-        self._consumer.close()
+        """Leave the group, so that others take over at once; wait for a broker that is away a few seconds at most."""
+        # With a commit under way that no broker answers, the client would wait for ever.
+        leaving = threading.Thread(target=self._consumer.close, name="leave-group", daemon=True)
+        leaving.start()
+        leaving.join(CLOSE_SECONDS)
+        if leaving.is_alive():
+            log.warning("consumer.group_not_left", waited_seconds=CLOSE_SECONDS)
 
     def _record(self, message: Message) -> Record | None:
         """Return the message as a record; None for errors, and for what was stored or taken away meanwhile."""
@@ -247,8 +260,11 @@ def _as_record(message: Message) -> Record:
     return Record(Partition(topic, number), offset, _bytes(message.key()), _bytes(message.value()), _headers(message))
 
 
-def _headers(message: Message) -> tuple[tuple[str, bytes | None], ...]:
-    headers: Any = message.headers() or ()
+def _headers(message: Message) -> tuple[Header, ...] | None:
+    try:
+        headers: Any = read_headers(message) or ()
+    except (SystemError, UnicodeDecodeError):
+        return None
     return tuple((name, _bytes(value)) for name, value in headers)
 
 

@@ -9,7 +9,7 @@ class DeadLetterReason(StrEnum):
     """Changing a member is an interface change."""
 
     EMPTY_VALUE = "empty_value"  # no value: a tombstone has no place on a topic that is a history
-    INVALID_UTF8 = "invalid_utf8"  # the value is not text
+    INVALID_UTF8 = "invalid_utf8"  # the value, or the name of a header, is not text
     INVALID_JSON = "invalid_json"  # not JSON, or nested deeper than can be read
     INVALID_EVENT = "invalid_event"  # JSON, but keys are missing or have wrong types
     UNSTORABLE_TEXT = "unstorable_text"  # NUL or a lone surrogate, which PostgreSQL's text and jsonb cannot hold

@@ -31,11 +31,12 @@ class Record:
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[Header, ...] = ()
+    # None where they cannot be read: a name is not UTF-8.
+    headers: tuple[Header, ...] | None = ()
 
     def header(self, name: str) -> bytes | None:
         """Return the value of the first header of this name."""
-        return next((value for header, value in self.headers if header == name), None)
+        return next((value for header, value in self.headers or () if header == name), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,11 @@ class Servers:
             assert time.monotonic() < deadline, "a backend survives SIGKILL"
             time.sleep(POLL_SECONDS)
 
+    def freeze_kafka(self) -> None:
+        """Let the broker hang: connections stay, and nothing is answered."""
+        assert self._kafka_process is not None
+        self._kafka_process.send_signal(signal.SIGSTOP)
+
     def kill_kafka(self) -> None:
         """End the broker without a chance to tidy up."""
         assert self._kafka_process is not None

@@ -74,6 +74,10 @@ class Service:
         """Return the structured lines of its log."""
         return [json.loads(line) for line in self.logged().splitlines() if line.startswith("{") and line.endswith("}")]
 
+    def complains(self) -> bool:
+        """Tell whether it has warned of anything."""
+        return any(line["level"] == "warning" for line in self.events())
+
     def waits(self) -> list[dict[str, Any]]:
         """Return the lines that say that it waits for something."""
         return [line for line in self.events() if line["level"] == "warning" and "waiting" in line["event"]]
@@ -87,13 +91,13 @@ class Deployment:
         self.address, self.bootstrap, self.prefix, self.folder = address, bootstrap, prefix, folder
         self._services: list[Service] = []
 
-    def start(self, name: str, *arguments: str, roles: tuple[Role, Role]) -> Service:
-        """Start `manage.py` with these arguments and the roles' rights."""
-        return self.start_program([sys.executable, "manage.py", *arguments], name=name, roles=roles)
+    def start(self, name: str, *arguments: str, roles: tuple[Role, Role], **more: str) -> Service:
+        """Start `manage.py` with these arguments, the roles' rights, and more environment variables."""
+        return self.start_program([sys.executable, "manage.py", *arguments], name=name, roles=roles, **more)
 
-    def start_program(self, command: list[str], *, name: str, roles: tuple[Role, Role]) -> Service:
+    def start_program(self, command: list[str], *, name: str, roles: tuple[Role, Role], **more: str) -> Service:
         """Start a program in the project's root with the settings of this deployment."""
-        variables = self._variables(*roles)
+        variables = {**self._variables(*roles), **more}
         service = Service(command, variables=variables, files=self.folder / f"{len(self._services)}-{name}")
         self._services.append(service)
         return service
@@ -102,9 +106,9 @@ class Deployment:
         """Start a relay."""
         return self.start("relay", "run_relay", roles=RELAY)
 
-    def start_consumer(self) -> Service:
+    def start_consumer(self, **more: str) -> Service:
         """Start a consumer."""
-        return self.start("consumer", "run_consumer", roles=CONSUMER)
+        return self.start("consumer", "run_consumer", roles=CONSUMER, **more)
 
     def start_import(self, file: Path, *options: str) -> Service:
         """Start an import of a file."""

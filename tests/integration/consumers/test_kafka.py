@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from consumers.loop import Loop, locator
 from consumers.models import DeadLetter
 from consumers.projector import Projector
 from consumers.records import Batch, Partition
+from tests.integration.consumers import foreign
 from tests.integration.consumers.conftest import GROUP, stored_ids
 from tests.integration.consumers.topics import Topic, events, ids_of
 
@@ -154,6 +156,21 @@ def test_i7_a_malformed_record_stops_nobody(topic: Topic, projector: Projector) 
     assert stored_ids() == ids_of(values)
     letters = DeadLetter.objects.using("default").order_by("offset").values_list("topic", "offset", "reason")
     assert list(letters) == [(topic.name, 3, "invalid_json"), (topic.name, 4, "empty_value")]
+
+
+def test_i7_headers_whose_names_are_no_text_stop_nobody(topic: Topic, projector: Projector) -> None:
+    values = events(30)
+    for value in values[:20]:
+        foreign.produce(topic.name, json.dumps(value).encode(), header=b"na\xffme")
+    topic.produce(values[20:])
+    with closing(Reader(topic, projector)) as reader:
+        reader.run_until(lambda: next_offsets(topic) == [30])
+    assert stored_ids() == ids_of(values)[20:]
+    letters = list(DeadLetter.objects.using("default").order_by("offset"))
+    assert [(letter.offset, letter.reason, letter.headers) for letter in letters] == [
+        (offset, "invalid_utf8", []) for offset in range(20)
+    ]
+    assert bytes(letters[0].value or b"") == json.dumps(values[0]).encode()
 
 
 def test_a_database_that_cannot_store_is_waited_for(topic: Topic, projector: Projector) -> None:
