@@ -102,6 +102,10 @@ class BrokersUnavailable(Exception):
     """No Kafka broker answers: see KAFKA_BOOTSTRAP_SERVERS."""
 
 
+class BadConfiguration(Exception):
+    """The Kafka client does not accept the KAFKA_* settings."""
+
+
 class TopicsRefused(Exception):
     """The brokers refuse to create topics."""
 
@@ -116,7 +120,11 @@ def failure(error: KafkaError, *, alone: bool) -> Failure:
 
 
 class Publisher:
-    """An idempotent producer; `broken` when it must be thrown away by `restart`."""
+    """
+    An idempotent producer; `broken` when it must be thrown away by `restart`.
+
+    :raises BadConfiguration: if the client cannot be made.
+    """
 
     def __init__(self, *, connection: Mapping[str, Any], source: str) -> None:
         self._connection, self._source = dict(connection), source
@@ -175,7 +183,10 @@ class Publisher:
     def _made(self) -> Producer:
         careful = {"batch.num.messages": 1} if self._careful else {}
         properties = {**self._connection, **PROPERTIES, **careful, "error_cb": ErrorReport()}
-        return Producer(properties, logger=CLIENT_LOG)
+        try:
+            return Producer(properties, logger=CLIENT_LOG)
+        except KafkaException as exc:
+            raise BadConfiguration(f"{BadConfiguration.__doc__} {exc.args[0].str()}") from exc
 
     def _relax(self) -> None:
         if self._careful < 0 and not len(self._producer):

@@ -165,6 +165,7 @@ class Relay:
         if now >= timers.survey_at:
             timers.survey_at = now + SURVEY_SECONDS
             self._listen(connection, 0)
+            self._publisher.serve(0)
             found = outbox.survey(connection)
             self._floors.surveyed(xmin=found.xmin, xmax=found.xmax)
             parked = {shard: count for shard, count in found.parked.items() if shard in self._leases.held}
@@ -186,9 +187,10 @@ class Relay:
         return not self._in_flight or (self._half is not None and len(self._in_flight) == 1)
 
     def _start(self, connection: psycopg.Connection[Any]) -> bool:
-        """Fetch and send a batch; returns whether there was one."""
+        """Fetch and send a batch; returns False where nothing is to be sent now."""
         if self._stop.is_set() or not self._has_room():
             return False
+        halved = self._half is not None
         try:
             rows = self._admitted(self._fetch(connection))
         except BrokersUnavailable as exc:
@@ -199,7 +201,8 @@ class Relay:
             self._wait(seconds)
             return False
         if not rows:
-            return False
+            # The other half was not looked at.
+            return halved and not self._in_flight
         batch = Batch(rows)
         self._in_flight.append(batch)
         self._publisher.send(batch, may_go_on=self._leases.valid)
@@ -223,8 +226,8 @@ class Relay:
         if self._half is None or rows:
             oldest = min((row.occurred_at for row in rows), default=None)
             metrics.OLDEST_SECONDS.set((datetime.now(UTC) - oldest).total_seconds() if oldest else 0)
-        busy = self._shares.hungry or (rows and self._half is not None)
-        self._half = 1 - (self._half or 0) if busy and (rows or self._in_flight) else None
+        under_load = self._shares.hungry and (rows or self._in_flight)
+        self._half = 1 - (self._half or 0) if under_load else None
         return rows
 
     def _admitted(self, rows: list[Row]) -> list[Row]:
@@ -291,6 +294,7 @@ class Relay:
         metrics.GIVEN_UP.labels(reason).inc()
         log.warning("relay.given_up", reason=reason, unreported=count)
         if reason is GivenUp.PRODUCER_FAILED:
+            self._topics.doubt()
             self._wait(self._trouble.failed())
 
     def _shards_in_flight(self) -> set[int]:

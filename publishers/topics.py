@@ -51,6 +51,10 @@ class Topics:
         for name in sorted(set(asked) - found):
             self.stop(name, trouble=TopicTrouble.MISSING)
 
+    def doubt(self) -> None:
+        """Have everything looked up again: a producer failed, and a topic that vanished may be the reason."""
+        self._known.clear()
+
     def stop(self, name: str, *, trouble: TopicTrouble, reason: str = "") -> None:
         """Let a topic rest, longer than last time; said once for each episode."""
         self._known.discard(name)

@@ -10,12 +10,13 @@ import uuid
 from types import FrameType
 from typing import Any
 
+import psycopg
 import structlog
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from prometheus_client import start_http_server
 
-from publishers.kafka import Publisher
+from publishers.kafka import BadConfiguration, Publisher
 from publishers.leases import Leases
 from publishers.relay import Limits, Relay
 from publishers.wake import connection_parameters
@@ -45,20 +46,30 @@ class Command(BaseCommand):
             start_http_server(options["metrics_port"])
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         log.info("relay.started", owner=owner)
-        Relay(
-            parameters=connection_parameters("default"),
-            publisher=Publisher(connection=settings.KAFKA_CONNECTION, source=settings.AUDITLOG_CE_SOURCE),
-            leases=Leases(owner=owner, seconds=settings.RELAY_LEASE_SECONDS),
-            stop=stop,
-            limits=Limits(
-                batch_rows=settings.RELAY_BATCH_ROWS,
-                batch_bytes=settings.RELAY_BATCH_BYTES,
-                poll_seconds=settings.RELAY_POLL_MAX_MILLISECONDS / 1000,
-                drain_seconds=settings.RELAY_DRAIN_SECONDS,
-                ledger_days=settings.OUTBOX_LEDGER_DAYS,
-            ),
-        ).run()
+        try:
+            _relay(owner, stop).run()
+        except BadConfiguration as exc:
+            raise CommandError(str(exc)) from exc
+        except psycopg.ProgrammingError as exc:
+            hint = "Migrate the database, and connect as auditlog_relay (DATABASE_URL)."
+            raise CommandError(f"The outbox cannot be read: {exc}{hint}") from exc
         log.info("relay.stopped")
+
+
+def _relay(owner: str, stop: threading.Event) -> Relay:
+    return Relay(
+        parameters=connection_parameters("default"),
+        publisher=Publisher(connection=settings.KAFKA_CONNECTION, source=settings.AUDITLOG_CE_SOURCE),
+        leases=Leases(owner=owner, seconds=settings.RELAY_LEASE_SECONDS),
+        stop=stop,
+        limits=Limits(
+            batch_rows=settings.RELAY_BATCH_ROWS,
+            batch_bytes=settings.RELAY_BATCH_BYTES,
+            poll_seconds=settings.RELAY_POLL_MAX_MILLISECONDS / 1000,
+            drain_seconds=settings.RELAY_DRAIN_SECONDS,
+            ledger_days=settings.OUTBOX_LEDGER_DAYS,
+        ),
+    )
 
 
 def _stopped_by_signals() -> threading.Event:

@@ -49,6 +49,10 @@ class RelayProcess:
         """Send a signal."""
         self._process.send_signal(number)
 
+    def terminate_by_itself(self) -> int:
+        """Wait for its end and return its exit code."""
+        return self._process.wait(DEADLINE_SECONDS)
+
     def terminate(self) -> int:
         """Ask it to end and return its exit code."""
         self._process.send_signal(signal.SIGTERM)

@@ -18,7 +18,7 @@ from django.core.management import CommandError, call_command
 from auditlog import topics
 from auditlog.roles import Role
 from devstack.ports import free_port
-from tests.conftest import WaitUntil
+from tests.conftest import RoleUrl, WaitUntil
 from tests.integration.consumers.conftest import acting_as
 from tests.integration.publishers.conftest import StartProcess, StartRelay
 from tests.integration.publishers.rows import Outbox
@@ -118,3 +118,22 @@ def test_a_relay_serves_its_metrics(
     assert values["auditlog_relay_shards"] == "64.0"
     assert values["auditlog_relay_parked_events"] == "0.0"
     assert float(values["auditlog_relay_last_loop_timestamp_seconds"]) > 1_700_000_000
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"KAFKA_SASL_MECHANISM": "ROT13", "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT"}, "KAFKA_* settings"),
+        ({"DATABASE_URL": Role.APP}, "connect as auditlog_relay"),
+    ],
+    ids=["kafka", "role"],
+)
+@pytest.mark.processes
+def test_a_relay_that_cannot_work_says_why_and_fails(
+    start_process: StartProcess, role_url: RoleUrl, variables: dict[str, str], said: str
+) -> None:
+    addresses = {name: role_url(value) if name == "DATABASE_URL" else value for name, value in variables.items()}
+    relay = start_process(**addresses)
+    assert relay.terminate_by_itself() == 1
+    assert said in relay.text()
+    assert "Traceback" not in relay.text()

@@ -35,6 +35,13 @@ def test_topics_are_unknown_until_they_were_seen() -> None:
     topics.worked(["b"])
 
 
+def test_topics_are_looked_up_again_after_a_producer_failed() -> None:
+    topics = Topics(Clock())
+    topics.found(["a"], existing=["a"])
+    topics.doubt()
+    assert topics.unknown(["a"]) == {"a"}
+
+
 def test_a_topic_rests_longer_each_time_and_at_most_a_minute() -> None:
     clock = Clock()
     topics = Topics(clock)
