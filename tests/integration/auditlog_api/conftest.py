@@ -69,8 +69,8 @@ def store(consumer: psycopg.Connection[Any]) -> Store:
 
 
 @pytest.fixture
-def user_of(transactional_db: None) -> UserOf:
-    """Return a function that makes a user, an auditor unless told otherwise."""
+def user_of() -> UserOf:
+    """Return a function that makes a user, an auditor unless told otherwise; the test's mark gives the database."""
 
     def make(username: str = "auditor", *, auditor: bool = True, **fields: Any) -> Any:
         user = get_user_model().objects.create_user(username=username, **fields)

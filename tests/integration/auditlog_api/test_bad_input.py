@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 
 from doctors.api.urls import router
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
+pytestmark = pytest.mark.django_db(databases=["default", "audit"])
 
 EVENTS = "/api/audit/v1/events/"
 TIMELINE = "/api/audit/v1/objects/doctors.doctor/17/timeline/"
