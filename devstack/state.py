@@ -75,12 +75,21 @@ def load(path: Path) -> State:
 
 
 def save(path: Path, state: State) -> None:
-    """Replace the file by a whole new one that only its owner may read."""
+    """
+    Replace the file by a whole new one that only its owner may read.
+
+    :raises DevstackError: if it cannot be written.
+    """
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(state), indent=1))
-    partial.replace(path)
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(state), indent=1))
+        partial.replace(path)
+    except OSError as exc:
+        raise DevstackError(
+            f"{path} cannot be written ({exc.strerror}): it was removed under a running stack, or the disk is full."
+        ) from exc
 
 
 def new_secrets() -> dict[str, str]:

@@ -56,3 +56,8 @@ def test_every_role_and_the_superuser_get_a_password_of_their_own() -> None:
     assert secrets.keys() == {"postgres", *(role.value for role in Role)}
     assert len({*secrets.values(), *states.new_secrets().values()}) == 12
     assert min(len(password) for password in secrets.values()) >= 32
+
+
+def test_a_folder_that_was_removed_meanwhile_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DevstackError, match=r"gone/state\.json cannot be written"):
+        states.save(tmp_path / "gone" / "state.json", State())
