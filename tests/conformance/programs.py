@@ -111,6 +111,8 @@ def write_sets(a: int, b: int, c: int) -> None:
             Comic.objects.filter(colour=bool(b % 2)).update(title=name(c), colour=bool(c % 2))
         case 7:
             OrderLine.objects.filter(number=b % 4).update(amount=c)
+        case _:
+            pass  # no country yet
 
 
 def delete(a: int, b: int, c: int) -> None:
