@@ -6,7 +6,8 @@ from typing import Any
 
 import psycopg
 
-TOPIC = "audit.bench.audited"
+# No model's topic: no consumer reads it.
+TOPIC = "bench.backlog"
 BARE_TABLE = "bench_backlog"
 # The table of the bare loop: the outbox as one would first think of it.
 BARE = f"""

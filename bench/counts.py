@@ -59,7 +59,7 @@ class Count:
 def measure(stack: Stack, *, quick: bool) -> Report:  # noqa: ARG001 - as every measurement
     """Count every operation on every candidate; takes some seconds however quick it has to be."""
     figures: dict[str, dict[str, Count]] = {}
-    with filled(stack), stack.connect(Role.OWNER) as owner, _quiet(stack), _asleep():
+    with filled(stack), stack.connect(Role.OWNER) as owner, quiet(stack), _asleep():
         for title, operation, candidates in PROGRAM:
             stack.say(f"counts: {title}")
             figures[title] = {name: _count(operation, model, owner) for name, model in candidates.items()}
@@ -98,7 +98,7 @@ def _once(operation: Operation, model: type[Person], owner: psycopg.Connection[A
 
 
 @contextmanager
-def _quiet(stack: Stack) -> Iterator[None]:
+def quiet(stack: Stack) -> Iterator[None]:
     """Keep autovacuum from writing WAL of its own."""
     with stack.admin() as admin:
         admin.execute("ALTER SYSTEM SET autovacuum = off")

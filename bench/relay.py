@@ -41,6 +41,7 @@ def measure(stack: Stack, *, quick: bool) -> Report:
     """Drain backlogs with the bare loop and with a relay process in turn."""
     rows = QUICK_BACKLOG_ROWS if quick else BACKLOG_ROWS
     stack.start_kafka()
+    stack.make_topic(backlog.TOPIC)
     with _tables(stack) as owner, stack.running("run_relay", role=Role.RELAY) as pid:
         stack.wait_until(lambda: _value(owner, LEASED) == 64, what="the relay holds all shards")
         stack.say(f"relay: backlogs of {rows:,} rows")

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from auditlog.roles import Role, create_roles
 from devstack import kafka, ports, postgres
@@ -31,6 +33,7 @@ URLS = {
     "DATABASE_OWNER_URL": Role.OWNER,
     "AUDIT_DATABASE_OWNER_URL": Role.OWNER,
 }
+PARTITIONS = 6
 START_SECONDS = 90
 STOP_SECONDS = 60
 POLL_SECONDS = 0.02
@@ -91,6 +94,16 @@ class Stack:
         self.wait_until(self._kafka.answers, what="Kafka")
         self.manage("kafka_topics")
         self._kafka_runs = True
+
+    def make_topic(self, name: str) -> None:
+        """Make a topic with as many partitions as those of models have, unless it is there."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        if name not in admin.list_topics(timeout=START_SECONDS).topics:
+            admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(START_SECONDS)
+
+    def server_log(self) -> Path:
+        """Return the file that holds what PostgreSQL says."""
+        return self._log("postgres")
 
     def manage(self, *arguments: str) -> None:
         """

@@ -43,11 +43,11 @@ def directory() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def counts(directory: Path) -> dict[str, Any]:
-    """What one run counted."""
+def figures(directory: Path) -> dict[str, Any]:
+    """What one run counted, in the writers and in the processes behind them."""
     written = directory / "figures.json"
     done = subprocess.run(
-        command("--only", "counts", "--json", str(written)),
+        command("--quick", "--only", "counts", "--only", "pipeline", "--json", str(written)),
         cwd=ROOT,
         env=environment(directory),
         capture_output=True,
@@ -56,7 +56,14 @@ def counts(directory: Path) -> dict[str, Any]:
         timeout=DEADLINE_SECONDS,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(written.read_bytes())["measurements"]["counts"]
+    found: dict[str, Any] = json.loads(written.read_bytes())["measurements"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def counts(figures: dict[str, Any]) -> dict[str, Any]:
+    """What each operation took."""
+    found: dict[str, Any] = figures["counts"]
     return found
 
 
@@ -82,6 +89,15 @@ def test_capture_writes_no_more_wal_than_a_hand_written_trigger(counts: dict[str
     for operation, found in compared.items():
         assert found["auditlog"]["events"] == found["trigger"]["events"], operation
         assert found["auditlog"]["wal_bytes"] < found["trigger"]["wal_bytes"] * 1.05, operation
+
+
+def test_relay_and_consumer_work_in_batches_with_a_fixed_number_of_statements(figures: dict[str, Any]) -> None:
+    assert figures["pipeline"].keys() == {"relay", "consumer"}
+    for name, work in figures["pipeline"].items():
+        assert work["events"] == 5_000
+        # A start takes some; a batch on a slow machine may be small, but never one for each event.
+        assert 0 < work["batches"] <= 500, name
+        assert work["statements"] <= 50 + 20 * work["batches"], name
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
