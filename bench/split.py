@@ -1,4 +1,4 @@
-"""Where the time of a captured write goes: Python, planning, the SQL functions, the rest of the server."""
+"""Where the time of a captured write goes: Python, parsing, planning, the SQL functions, the rest of the server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.models import Person
 from bench.operations import OPERATIONS, Operation
 from bench.report import Report, Table
 from bench.stack import Stack
-from bench.timing import Cost, interleaved
+from bench.timing import Cost, interleaved, on_processor
 from bench.writes import MICROSECONDS, costs
 
 ROUNDS = 40
@@ -28,10 +28,12 @@ COLUMNS = (
     "",
     "client CPU µs",
     "server CPU µs",
-    "of these: planning",
-    "functions",
+    "of these: parsing",
+    "planning",
+    "functions (clock)",
     "all added: client",
     "server",
+    "parsing",
     "planning",
     "functions",
 )
@@ -47,9 +49,9 @@ def measure(stack: Stack, *, quick: bool) -> Report:
             candidates = costs(operation, CANDIDATES, in_transaction=True)
             found = interleaved(candidates, rounds=rounds)
             functions = {name: _in_functions(operation, model, rounds=rounds) for name, model in CANDIDATES.items()}
-            planning = {name: _planning(operation, model) for name, model in CANDIDATES.items()}
+            statements = {name: _statements(operation, model) for name, model in CANDIDATES.items()}
             figures[operation.name] = {
-                name: _parts(found[name], planning=planning[name], functions=functions[name]) for name in CANDIDATES
+                name: _parts(found[name], statements=statements[name], functions=functions[name]) for name in CANDIDATES
             }
             tidy(owner)
     rows = [_row(operation, name, parts) for operation, parts in figures.items() for name in parts]
@@ -89,11 +91,6 @@ def _function_time() -> float:
         return float(cursor.fetchone()[0])
 
 
-def _planning(operation: Operation, model: type[Person]) -> float:
-    """Return the microseconds that the server plans for one run: the medians of its statements, added up."""
-    return sum(_planning_of(sql, params) for sql, params in _statements(operation, model))
-
-
 def _statements(operation: Operation, model: type[Person]) -> list[tuple[str, Any]]:
     seen: list[tuple[str, Any]] = []
 
@@ -108,8 +105,23 @@ def _statements(operation: Operation, model: type[Person]) -> list[tuple[str, An
     return seen
 
 
+def _parsing_of(sql: str, params: Any) -> float:
+    """Return the microseconds of lexing, parsing and analysis: what naming a statement takes, but not planning."""
+    return (_naming(sql, params) - _naming("SELECT 1", None)) * MICROSECONDS
+
+
+def _naming(sql: str, params: Any) -> float:
+    server = connection.connection.info.backend_pid
+    with connection.cursor() as cursor:
+        before = on_processor(server)
+        for _ in range(PLANNED):
+            cursor.execute(f"PREPARE bench AS {sql}", params)
+            cursor.execute("DEALLOCATE bench")
+        return (on_processor(server) - before) / PLANNED
+
+
 def _planning_of(sql: str, params: Any) -> float:
-    """Explaining plans a statement and does not run it."""
+    """Return the microseconds of planning: explaining plans a statement and does not run it."""
     with connection.cursor() as cursor:
         times = []
         for _ in range(PLANNED):
@@ -118,11 +130,12 @@ def _planning_of(sql: str, params: Any) -> float:
     return statistics.median(times) * 1_000
 
 
-def _parts(measured: Sequence[Cost], *, planning: float, functions: float) -> dict[str, float]:
+def _parts(measured: Sequence[Cost], *, statements: Sequence[tuple[str, Any]], functions: float) -> dict[str, float]:
     return {
         "client": statistics.median(cost.client_cpu for cost in measured) * MICROSECONDS,
         "server": statistics.median(cost.server_cpu for cost in measured) * MICROSECONDS,
-        "planning": planning,
+        "parsing": sum(_parsing_of(sql, params) for sql, params in statements),
+        "planning": sum(_planning_of(sql, params) for sql, params in statements),
         "functions": functions,
     }
 

@@ -83,15 +83,16 @@ def cost_of(runs: Sequence[Run], *, in_transaction: bool) -> Cost:
     """Return the cost of a run: each its own transaction, or all in one, whose BEGIN and COMMIT count."""
     connection.ensure_connection()
     server = connection.connection.info.backend_pid
-    server_cpu, client_cpu, started = _on_processor(server), time.process_time(), time.perf_counter()
+    server_cpu, client_cpu, started = on_processor(server), time.process_time(), time.perf_counter()
     with transaction.atomic() if in_transaction else nullcontext():
         for run in runs:
             run()
     seconds = time.perf_counter() - started
-    client_cpu, server_cpu = time.process_time() - client_cpu, _on_processor(server) - server_cpu
+    client_cpu, server_cpu = time.process_time() - client_cpu, on_processor(server) - server_cpu
     count = len(runs)
     return Cost(seconds / count, client_cpu / count, server_cpu / count)
 
 
-def _on_processor(pid: int) -> float:
+def on_processor(pid: int) -> float:
+    """Return the seconds that a process has been on a processor."""
     return int(Path(SCHEDULER.format(pid)).read_text(encoding="ascii").split()[0]) * NANOSECOND
