@@ -244,15 +244,14 @@ class ErrorReport:
 
 
 def headers(row: Row, source: str) -> list[tuple[str, str | bytes | None]]:
-    """Return the CloudEvents headers (binary mode) of an event; its time must be in UTC."""
+    """Return the CloudEvents headers (binary mode) of an event."""
     result: list[tuple[str, str | bytes | None]] = [
         SPECIFICATION,
         ("ce_id", row.event_id),
         ("ce_source", source),
         ("ce_type", row.event_type),
         ("ce_subject", row.key),
-        # Ends in +00:00, which is written Z.
-        ("ce_time", row.occurred_at.isoformat(timespec="microseconds")[:-6] + "Z"),
+        ("ce_time", row.occurred_at),
         ("ce_partitionkey", row.key),
         ("ce_sequence", f"{row.timeline:08X}:{row.id:020d}"),
         CONTENT,

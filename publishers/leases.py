@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -42,13 +43,8 @@ LEAVE = "DELETE FROM publishers_relaymember WHERE owner = %(owner)s OR until < c
 # Tell the other relays that there is something to balance.
 TELL = f"NOTIFY {CHANNEL}, '{BALANCE}'"
 
-# Goes on while the machine sleeps, where there is such a clock: a lease runs out all the same.
-CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-def now() -> float:
-    """Return the seconds of a clock that nobody sets."""
-    return time.clock_gettime(CLOCK)
+# The seconds of a clock that nobody sets, and that goes on while the machine sleeps, where there is such a one.
+now: Callable[[], float] = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Leases:

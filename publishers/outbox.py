@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import psycopg
@@ -33,7 +32,8 @@ class Row(NamedTuple):
     key: str
     event_id: str
     event_type: str
-    occurred_at: datetime
+    # RFC 3339 in UTC with microseconds: sorts as text.
+    occurred_at: str
     timeline: int
     schema_version: str | None
     traceparent: str | None
@@ -64,8 +64,8 @@ FETCH = """
 SELECT e.* FROM unnest(%(shards)s::int[], %(floors)s::bigint[], %(rows)s::int[], %(sizes)s::bigint[])
   AS s (shard, floor, rows, size)
 CROSS JOIN LATERAL (
-  SELECT w.place, w.id, w.shard, w.topic, w.key, w.event_id::text, w.event_type, w.occurred_at, w.timeline,
-         w.schema_version, w.traceparent, w.value
+  SELECT w.place, w.id, w.shard, w.topic, w.key, w.event_id::text, w.event_type,
+         to_char(w.occurred_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), w.timeline, w.schema_version, w.traceparent, w.value
   FROM (
     SELECT o.ctid::text AS place, o.*,
            sum(octet_length(o.value)) OVER (ORDER BY o.id ROWS UNBOUNDED PRECEDING) - octet_length(o.value) AS earlier

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, assert_never
@@ -224,8 +225,7 @@ class Relay:
         last_ids.update({row.shard: row.id for row in rows})
         self._floors.fetched(last_ids)
         if self._half is None or rows:
-            oldest = min((row.occurred_at for row in rows), default=None)
-            metrics.OLDEST_SECONDS.set((datetime.now(UTC) - oldest).total_seconds() if oldest else 0)
+            metrics.OLDEST_SECONDS.set(_age_seconds(rows) if rows else 0)
         under_load = self._shares.hungry and (rows or self._in_flight)
         self._half = 1 - (self._half or 0) if under_load else None
         return rows
@@ -272,8 +272,7 @@ class Relay:
             self._trouble.succeeded()
             self._topics.worked({row.topic for row in batch.published})
             metrics.PUBLISHED.inc(count)
-            oldest = min(row.occurred_at for row in batch.published)
-            metrics.DELAY_SECONDS.observe((datetime.now(UTC) - oldest).total_seconds())
+            metrics.DELAY_SECONDS.observe(_age_seconds(batch.published))
             log.info("relay.published", count=count, shards=len(batch.shards))
 
     def _park(self, connection: psycopg.Connection[Any], row: Row, reason: str) -> None:
@@ -351,3 +350,9 @@ class Relay:
         if not self._stop.wait(min(seconds, self._leases.seconds / 4)):
             return
         time.sleep(min(seconds, SLICE_SECONDS) if self._in_flight else 0)
+
+
+def _age_seconds(rows: Sequence[Row]) -> float:
+    """Return how long ago the oldest of these events was recorded."""
+    oldest = datetime.fromisoformat(min(row.occurred_at for row in rows))
+    return (datetime.now(UTC) - oldest).total_seconds()

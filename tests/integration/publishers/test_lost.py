@@ -31,6 +31,15 @@ def count(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
+def test_i5_nothing_is_published_twice_where_nothing_fails(
+    broker: Broker, topic: str, outbox: Outbox, start_relay: StartRelay, wait_for_empty: Callable[[], None]
+) -> None:
+    committed = outbox.add(topic, *map(str, range(6_000)))
+    start_relay()
+    wait_for_empty()
+    assert sorted(record.event_id for record in broker.read(topic)) == sorted(event.event_id for event in committed)
+
+
 def test_i5_what_commits_while_the_broker_is_away_is_published_when_it_is_back(
     broker: Broker,
     topic: str,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime
 
 import pytest
 
@@ -14,7 +13,7 @@ from publishers.outcomes import Batch, Refused, Unknown
 from tests.conftest import WaitUntil
 from tests.integration.publishers.topics import Broker
 
-AT = datetime(2026, 11, 23, tzinfo=UTC)
+AT = "2026-11-23T00:00:00.000000Z"
 
 
 def batch_for(topic: str, *values: str, key: str = "17") -> Batch:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from publishers.floors import Floors
 from publishers.outbox import Row, Scan
 from publishers.shares import Shares
 
-AT = datetime(2026, 11, 23, tzinfo=UTC)
+AT = "2026-11-23T00:00:00.000000Z"
 
 
 def rows(shard: int, count: int, size: int = 10) -> list[Row]:
