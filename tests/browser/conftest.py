@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
-from tests.integration.auditlog_api.conftest import consumer, store, user_of
+from tests.integration.auditlog_api.conftest import consumer, new_partitions_go, store, user_of
 
-__all__ = ["consumer", "store", "user_of"]
+__all__ = ["consumer", "new_partitions_go", "store", "user_of"]
 
 PROGRAMS = ("chromium", "chromedriver")
 HERE = Path(__file__).parent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,11 +12,12 @@ import psycopg
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from psycopg import sql
 from psycopg.types.json import Jsonb
 from rest_framework.test import APIClient
 
 from auditlog import api_keys
-from auditlog.partitions import lowest_id
+from auditlog.partitions import EXISTING, lowest_id
 from auditlog.roles import Role
 from tests.conftest import ConnectAs
 
@@ -32,9 +33,23 @@ def event_id_at(at: datetime) -> uuid.UUID:
 
 
 @pytest.fixture
-def consumer(transactional_db: None, connect_as: ConnectAs) -> psycopg.Connection[Any]:
+def new_partitions_go(transactional_db: None, owner_connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Leave no partition behind that was not there: other tests count on its absence."""
+    before = partition_names(owner_connection)
+    yield
+    for name in partition_names(owner_connection) - before:
+        owner_connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def consumer(new_partitions_go: None, connect_as: ConnectAs) -> psycopg.Connection[Any]:
     """A connection of the role that appends to the read model."""
     return connect_as(Role.CONSUMER)
+
+
+def partition_names(owner: psycopg.Connection[Any]) -> set[str]:
+    """Return the names of all partitions of the read model."""
+    return {name for (name,) in owner.execute(EXISTING.encode()).fetchall()}
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from psycopg import sql
 from auditlog import api_keys, partitions
 from auditlog.models import ApiKey
 from auditlog.roles import Role
-from tests.integration.auditlog_api.conftest import UserOf
+from tests.integration.auditlog_api.conftest import UserOf, partition_names
 from tests.integration.auditlog_api.test_outage import away
 from tests.integration.consumers.conftest import acting_as
 
@@ -34,17 +34,10 @@ def run(*arguments: str) -> str:
 
 
 @pytest.fixture
-def as_owner(transactional_db: None, owner_connection: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
-    """Both aliases as the tables' owner, as production's owner commands have them; new partitions go at the end."""
-    before = _partitions(owner_connection)
+def as_owner(new_partitions_go: None, owner_connection: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
+    """Both aliases as the tables' owner, as production's owner commands have them."""
     with acting_as(Role.OWNER, alias="default"), acting_as(Role.OWNER):
         yield owner_connection
-    for name in _partitions(owner_connection) - before:
-        owner_connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
-
-
-def _partitions(owner: psycopg.Connection[Any]) -> set[str]:
-    return {name for (name,) in owner.execute(partitions.EXISTING.encode()).fetchall()}
 
 
 def test_a_key_is_made_used_listed_and_revoked(user_of: UserOf) -> None:
@@ -109,7 +102,7 @@ def test_a_key_command_says_that_the_database_is_away() -> None:
 def test_missing_partitions_are_made_once(as_owner: psycopg.Connection[Any]) -> None:
     now = timezone.now()
     ahead = {partitions.partition_name(month) for month in partitions.months(start=now, count=6)}
-    known = _partitions(as_owner)
+    known = partition_names(as_owner)
 
     report = json.loads(run("audit_partitions", "--months-ahead", "5", "--json"))
     assert set(report["created"]) == ahead - known
