@@ -17,10 +17,8 @@ from bench.operations import BULK_CREATE, CREATE, SAVE_ONE_FIELD, UPDATE_ROWS
 from bench.report import Report, Table
 from bench.stack import Stack
 from bench.timing import Cost, Spread, interleaved, ratios
-from bench.writes import MICROSECONDS, MODES, costs
+from bench.writes import MICROSECONDS, MODES, costs, rounds_of
 
-ROUNDS = 40
-QUICK_ROUNDS = 6
 COLUMNS = (
     "operation",
     "",
@@ -44,7 +42,7 @@ def measure(stack: Stack, *, quick: bool) -> Report:
             for mode, in_transaction in MODES.items():
                 stack.say(f"images: {operation.name}, {mode}")
                 candidates = costs(operation, IMAGE_CANDIDATES, in_transaction=in_transaction)
-                found = _figures(interleaved(candidates, rounds=QUICK_ROUNDS if quick else ROUNDS))
+                found = _figures(interleaved(candidates, rounds=rounds_of(operation, quick=quick)))
                 figures[operation.name][mode] = found
                 rows.append(_row(operation.name, mode, found))
                 tidy(owner)

@@ -16,10 +16,8 @@ from bench.operations import OPERATIONS, Operation
 from bench.report import Report, Table
 from bench.stack import Stack
 from bench.timing import Cost, interleaved, on_processor
-from bench.writes import MICROSECONDS, costs
+from bench.writes import MICROSECONDS, costs, rounds_of
 
-ROUNDS = 40
-QUICK_ROUNDS = 6
 PLANNED = 50
 # Milliseconds in functions that this session has not handed to the server's statistics yet.
 FUNCTION_TIME = "SELECT coalesce(sum(self_time), 0) FROM pg_stat_xact_user_functions"
@@ -41,11 +39,11 @@ COLUMNS = (
 
 def measure(stack: Stack, *, quick: bool) -> Report:
     """Split the cost of every operation inside a transaction."""
-    rounds = QUICK_ROUNDS if quick else ROUNDS
     figures: dict[str, dict[str, dict[str, float]]] = {}
     with _functions_timed(stack), filled(stack), stack.connect(Role.OWNER) as owner:
         for operation in OPERATIONS:
             stack.say(f"split: {operation.name}")
+            rounds = rounds_of(operation, quick=quick)
             candidates = costs(operation, CANDIDATES, in_transaction=True)
             found = interleaved(candidates, rounds=rounds)
             functions = {name: _in_functions(operation, model, rounds=rounds) for name, model in CANDIDATES.items()}

@@ -14,6 +14,7 @@ from bench.stack import Stack
 from bench.timing import Cost, Spread, cost_of, interleaved, ratios
 
 ROUNDS = 40
+LONG_ROUNDS = 15
 QUICK_ROUNDS = 6
 MODES = {"autocommit": False, "in a transaction": True}
 MICROSECONDS = 1_000_000
@@ -31,8 +32,8 @@ COLUMNS = (
     "trigger / plain",
 )
 NOTE = (
-    "Medians of the rounds, of one operation; ratios within each round. Fastest: the ratio of the fastest rounds, those "
-    "that were disturbed least. CPU: processor time of client and server together."
+    "Medians of the rounds, of one operation; ratios within each round. Fastest: the ratio of the fastest rounds, "
+    "those that were disturbed least. CPU: processor time of client and server together."
 )
 
 
@@ -44,7 +45,7 @@ def measure(stack: Stack, *, quick: bool) -> Report:
             for mode, in_transaction in MODES.items():
                 stack.say(f"writes: {operation.name}, {mode}")
                 candidates = costs(operation, CANDIDATES, in_transaction=in_transaction)
-                found = interleaved(candidates, rounds=QUICK_ROUNDS if quick else ROUNDS)
+                found = interleaved(candidates, rounds=rounds_of(operation, quick=quick))
                 target = operation.ratio_in_transaction if in_transaction else operation.ratio_autocommit
                 figures[mode][operation.name] = _figures(found, operation, target)
                 tidy(owner)
@@ -53,6 +54,13 @@ def measure(stack: Stack, *, quick: bool) -> Report:
         for mode in MODES
     )
     return Report(tuple(tables), figures)
+
+
+def rounds_of(operation: Operation, *, quick: bool) -> int:
+    """Return how many rounds are measured: fewer where one writes many rows."""
+    if quick:
+        return QUICK_ROUNDS
+    return ROUNDS if operation.rows == 1 else LONG_ROUNDS
 
 
 def costs(
