@@ -20,9 +20,11 @@ from tests.acceptance.faults.servers import Servers
 from tests.acceptance.pipeline.books import Books, assert_balanced
 from tests.acceptance.pipeline.services import AUDITOR, Deployment, Service
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(0)]
-
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "1"))
+# Each wait has its own limit; this is the sum of many.
+LIMIT_SECONDS = 900 * ROUNDS
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(LIMIT_SECONDS)]
+
 ROWS = 800 + 700 * ROUNDS
 # Small transactions: many commits are yet to come when the first events are stored.
 BATCH_ROWS = "5"
