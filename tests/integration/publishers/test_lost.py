@@ -55,6 +55,7 @@ def test_i5_what_commits_while_the_broker_is_away_is_published_when_it_is_back(
     committed = outbox.add(topic, "1", "2", "3")
     wait_for_empty()
     said = count("auditlog_relay_unavailable_total", server="kafka")
+    given_up = count("auditlog_relay_given_up_total", reason="producer_failed")
     broker_proxy.cut()
     committed += outbox.add(topic, *["1", "2", "3"] * 2_000)
     wait_until(lambda: count("auditlog_relay_unavailable_total", server="kafka") > said)
@@ -65,6 +66,7 @@ def test_i5_what_commits_while_the_broker_is_away_is_published_when_it_is_back(
     broker_proxy.mend()
     wait_for_empty()
     assert relay.leases.held == held, "the leases were kept all the time"
+    assert count("auditlog_relay_given_up_total", reason="producer_failed") == given_up, "nothing is given up by age"
     assert outbox.ledger() == {event.id for event in committed}
     published = first_appearances(broker.read(topic))
     assert published == {key: [event.id for event in committed if event.key == key] for key in "123"}
