@@ -2,9 +2,8 @@
 The relay's loop: claim, fetch, publish, acknowledge.
 
 At most two batches are in flight, and never two with events of the same shard: while the broker takes one in, the
-other is acknowledged and the next is fetched. A shard with events in flight is not fetched from. (A fetch behind the
-last id would miss what commits late, and one that leaves out the ids in flight has to look at each.) So under load
-the even and the odd shards take turns; a quiet relay fetches from all of them at once.
+other is acknowledged and the next is fetched. A shard with events in flight is not fetched from: a fetch behind the
+last id would miss what commits late, and one that leaves out the ids in flight has to look at each.
 
 Whatever goes wrong, the answer is the same: throw the producer away, let go of what it had in flight, acknowledge what
 it had reported, and begin again with what the outbox holds.
@@ -14,9 +13,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, assert_never
 
 import psycopg
@@ -24,13 +21,12 @@ import structlog
 
 from publishers import ledger, metrics, outbox
 from publishers.backoff import Backoff
-from publishers.floors import Floors
 from publishers.kafka import BrokersUnavailable, Publisher
 from publishers.leases import Leases
 from publishers.metrics import GivenUp, TopicTrouble
 from publishers.outbox import SESSION_SETTINGS, Row
 from publishers.outcomes import Batch, Refused, TopicFailed, Unknown
-from publishers.shares import Shares
+from publishers.scanner import Scanner, age_seconds
 from publishers.topics import Topics
 from publishers.wake import BALANCE, CHANNEL
 
@@ -38,9 +34,7 @@ log = structlog.get_logger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.02
 REPORTS_SECONDS = 0.05
-SURVEY_SECONDS = 0.5
-# Floors are a shortcut: now and then everything is looked at, also what no rule foresaw.
-FULL_SCAN_SECONDS = 60.0
+HINTS_SECONDS = 0.5
 LEDGER_SECONDS = 60.0
 LEDGER_ROWS = 2_000
 # Reports that fail to come are said after so long, then each time after twice as long.
@@ -64,17 +58,6 @@ class Limits:
     ledger_days: int
 
 
-@dataclass(slots=True)
-class Timers:
-    """When what is done now and then is due; seconds of the monotonic clock."""
-
-    survey_at: float = 0.0
-    full_scan_at: float = 0.0
-    ledger_at: float = 0.0
-    # How long no report may come before it is said.
-    silence_seconds: float = FIRST_SILENCE_SECONDS
-
-
 class Relay:
     """One relay process."""
 
@@ -92,13 +75,12 @@ class Relay:
         own = {"options": f"{parameters.get('options', '')} {options}", "application_name": "auditlog-relay"}
         self._parameters = {**KEEPALIVE, **parameters, **own, "prepare_threshold": None}
         self._publisher, self._leases, self._stop, self._limits = publisher, leases, stop, limits
-        self._floors, self._topics = Floors(), Topics()
-        self._shares = Shares(rows=limits.batch_rows, size=limits.batch_bytes)
-        self._timers = Timers()
+        self._scanner = Scanner(rows=limits.batch_rows, size=limits.batch_bytes)
+        self._topics = Topics()
         self._in_flight: list[Batch] = []
-        self._stopped: frozenset[str] = frozenset()
-        self._parked: set[int] = set()
-        self._half: int | None = None
+        self._hints_at = self._ledger_at = 0.0
+        # How long no report may come before it is said.
+        self._silence_seconds = FIRST_SILENCE_SECONDS
         self._pause_seconds = FIRST_PAUSE_SECONDS
         self._trouble = Backoff(0.1, 5.0)
         self._drain_until: float | None = None
@@ -112,7 +94,7 @@ class Relay:
                     connection.execute(f"LISTEN {CHANNEL}")
                     backoff.succeeded()
                     # Another server may have taken over, which never saw the last ids.
-                    self._floors.forget()
+                    self._scanner.forget()
                     self._work(connection)
             except psycopg.OperationalError as exc:
                 seconds = backoff.failed()
@@ -155,50 +137,40 @@ class Relay:
             before = dict(self._leases.held)
             lost = self._leases.balance(connection, in_flight=in_flight)
             # What is new here, or was meanwhile another's, is scanned from its beginning.
-            self._floors.forget(shard for shard, epoch in self._leases.held.items() if before.get(shard) != epoch)
+            self._scanner.forget(shard for shard, epoch in self._leases.held.items() if before.get(shard) != epoch)
             metrics.SHARDS.set(len(self._leases.held))
             if lost & in_flight:
                 self._give_up(GivenUp.LEASE_LOST)
 
     def _look_around(self, connection: psycopg.Connection[Any]) -> None:
         """Do what is done now and then."""
-        now, timers = time.monotonic(), self._timers
-        if now >= timers.survey_at:
-            timers.survey_at = now + SURVEY_SECONDS
+        self._scanner.look_around(connection, held=self._leases.held)
+        now = time.monotonic()
+        if now >= self._hints_at:
+            self._hints_at = now + HINTS_SECONDS
             self._listen(connection, 0)
             self._publisher.serve(0)
-            found = outbox.survey(connection)
-            self._floors.surveyed(xmin=found.xmin, xmax=found.xmax)
-            parked = {shard: count for shard, count in found.parked.items() if shard in self._leases.held}
-            metrics.PARKED_NOW.set(sum(parked.values()))
-            # Where an event is parked, it and what it holds may return behind what was fetched since: no floor there,
-            # and none for what was fetched before the last such event left.
-            self._floors.forget(self._parked.union(parked))
-            self._parked = set(parked)
-        if now >= timers.full_scan_at:
-            timers.full_scan_at = now + FULL_SCAN_SECONDS
-            self._floors.forget()
-        if now >= timers.ledger_at and 0 in self._leases.held:
+        if now >= self._ledger_at and 0 in self._leases.held:
             count = ledger.purge(connection, days=self._limits.ledger_days, rows=LEDGER_ROWS)
             metrics.LEDGER_PURGED.inc(count)
-            timers.ledger_at = now if count == LEDGER_ROWS else now + LEDGER_SECONDS
+            self._ledger_at = now if count == LEDGER_ROWS else now + LEDGER_SECONDS
 
     def _has_room(self) -> bool:
         """Return whether one more batch may be in flight: two where there is much to do."""
-        return not self._in_flight or (self._half is not None and len(self._in_flight) == 1)
+        return not self._in_flight or (self._scanner.is_halved and len(self._in_flight) == 1)
 
     def _start(self, connection: psycopg.Connection[Any]) -> bool:
         """Fetch and send a batch; returns False where nothing is to be sent now."""
         if self._stop.is_set() or not self._has_room():
             return False
-        halved = self._half is not None
+        halved = self._scanner.is_halved
         try:
             rows = self._admitted(self._fetch(connection))
         except BrokersUnavailable as exc:
             seconds = self._trouble.failed()
             metrics.UNAVAILABLE.labels("kafka").inc()
             log.warning("relay.waiting_for_kafka", detail=str(exc), next_attempt_seconds=seconds)
-            self._floors.forget()
+            self._scanner.forget()
             self._wait(seconds)
             return False
         if not rows:
@@ -211,24 +183,9 @@ class Relay:
         return True
 
     def _fetch(self, connection: psycopg.Connection[Any]) -> list[Row]:
-        """Return the next events of the shards whose turn it is."""
-        if (stopped := self._topics.stopped()) != self._stopped:
-            # What was left out is wanted again, from its beginning.
-            self._stopped = stopped
-            self._floors.forget()
-        idle = self._leases.held.keys() - self._leases.leaving - self._shards_in_flight()
-        shards = sorted(shard for shard in idle if self._half in {None, shard % 2})
-        scans = self._shares.scans(shards, self._floors)
-        rows = outbox.fetch(connection, scans=scans, stopped=stopped) if scans else []
-        self._shares.fetched(scans, rows)
-        last_ids: dict[int, int | None] = dict.fromkeys(shards)
-        last_ids.update({row.shard: row.id for row in rows})
-        self._floors.fetched(last_ids)
-        if self._half is None or rows:
-            metrics.OLDEST_SECONDS.set(_age_seconds(rows) if rows else 0)
-        under_load = self._shares.hungry and (rows or self._in_flight)
-        self._half = 1 - (self._half or 0) if under_load else None
-        return rows
+        shards = self._leases.held.keys() - self._leases.leaving - self._shards_in_flight()
+        stopped = self._topics.stopped()
+        return self._scanner.fetch(connection, shards=shards, stopped=stopped, in_flight=bool(self._in_flight))
 
     def _admitted(self, rows: list[Row]) -> list[Row]:
         """
@@ -240,7 +197,7 @@ class Relay:
             return rows
         self._topics.found(unknown, self._publisher.topics(timeout_seconds=self._kafka_seconds()))
         missing = self._topics.unknown(unknown)
-        self._floors.forget({row.shard for row in rows if row.topic in missing})
+        self._scanner.forget({row.shard for row in rows if row.topic in missing})
         return [row for row in rows if row.topic not in missing]
 
     def _settle(self, connection: psycopg.Connection[Any]) -> None:
@@ -267,17 +224,16 @@ class Relay:
                 case _:
                     assert_never(failure)
         if count != len(batch.rows):
-            self._floors.forget(batch.shards)
+            self._scanner.forget(batch.shards)
         if count:
             self._trouble.succeeded()
             self._topics.worked({row.topic for row in batch.published})
             metrics.PUBLISHED.inc(count)
-            metrics.DELAY_SECONDS.observe(_age_seconds(batch.published))
+            metrics.DELAY_SECONDS.observe(age_seconds(batch.published))
             log.info("relay.published", count=count, shards=len(batch.shards))
 
     def _park(self, connection: psycopg.Connection[Any], row: Row, reason: str) -> None:
-        self._parked.add(row.shard)
-        self._floors.forget([row.shard])
+        self._scanner.parks_in(row.shard)
         if outbox.park(connection, row=row, reason=reason, leases=self._leases):
             self._trouble.succeeded()
             metrics.PARKED.inc()
@@ -289,7 +245,7 @@ class Relay:
         count = sum(batch.waiting for batch in self._in_flight)
         for batch in self._in_flight:
             batch.waiting = 0
-        self._floors.forget()
+        self._scanner.forget()
         metrics.GIVEN_UP.labels(reason).inc()
         log.warning("relay.given_up", reason=reason, unreported=count)
         if reason is GivenUp.PRODUCER_FAILED:
@@ -303,11 +259,11 @@ class Relay:
         """Say it when reports fail to come, and stop the topics where it lies with them."""
         now = time.monotonic()
         quiet = max((batch.quiet_seconds(now) for batch in self._in_flight), default=0.0)
-        if quiet < self._timers.silence_seconds:
+        if quiet < self._silence_seconds:
             if quiet < FIRST_SILENCE_SECONDS:
-                self._timers.silence_seconds = FIRST_SILENCE_SECONDS
+                self._silence_seconds = FIRST_SILENCE_SECONDS
             return
-        self._timers.silence_seconds = quiet * 2
+        self._silence_seconds = quiet * 2
         waiting = sum(batch.waiting for batch in self._in_flight)
         metrics.UNAVAILABLE.labels("kafka").inc()
         log.warning("relay.waiting_for_kafka", unreported=waiting, seconds=round(quiet))
@@ -350,9 +306,3 @@ class Relay:
         if not self._stop.wait(min(seconds, self._leases.seconds / 4)):
             return
         time.sleep(min(seconds, SLICE_SECONDS) if self._in_flight else 0)
-
-
-def _age_seconds(rows: Sequence[Row]) -> float:
-    """Return how long ago the oldest of these events was recorded."""
-    oldest = datetime.fromisoformat(min(row.occurred_at for row in rows))
-    return (datetime.now(UTC) - oldest).total_seconds()

@@ -75,7 +75,7 @@ def test_i7_a_missing_topic_stops_only_itself_and_is_published_once_it_is_there(
     wait_until: WaitUntil,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("publishers.relay.SURVEY_SECONDS", 0.0)
+    monkeypatch.setattr("publishers.scanner.SURVEY_SECONDS", 0.0)
     missing = f"{topic_prefix}.missing"
     waiting = outbox.add(missing, *["1", "2"] * 1_000, shard=3)
     start_relay()

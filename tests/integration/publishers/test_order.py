@@ -77,7 +77,7 @@ def test_i4_a_lower_id_that_commits_later_is_published_before_what_follows_it(
     wait_for_empty: Callable[[], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("publishers.relay.SURVEY_SECONDS", 0.0)
+    monkeypatch.setattr("publishers.scanner.SURVEY_SECONDS", 0.0)
     slow = connect_as(Role.OWNER)
     with slow.transaction():
         (late,) = outbox.add(topic, "slow", shard=3, using=slow)
@@ -101,7 +101,7 @@ def test_i4_a_requeued_event_is_published_before_those_it_held(
     wait_until: WaitUntil,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("publishers.relay.SURVEY_SECONDS", 0.0)
+    monkeypatch.setattr("publishers.scanner.SURVEY_SECONDS", 0.0)
     held = outbox.add(topic, "held", "held", shard=3)
     outbox.run("UPDATE auditlog_outboxevent SET parked_at = now(), parked_reason = 'x' WHERE id = %s", held[0].id)
     start_relay()

@@ -1,0 +1,97 @@
+"""Which events are next: fair to all shards, past what is gone, and never past what may still appear."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+
+from publishers import metrics, outbox
+from publishers.floors import Floors
+from publishers.outbox import Row
+from publishers.shares import Shares
+
+SURVEY_SECONDS = 0.5
+# Floors are a shortcut: now and then everything is looked at, also what no rule foresaw.
+FULL_SCAN_SECONDS = 60.0
+
+
+class Scanner:
+    """
+    Fetches from shards that have nothing in flight.
+
+    Under load the even and the odd shards take turns, so that one half can be fetched while the other is in flight.
+    """
+
+    def __init__(self, *, rows: int, size: int) -> None:
+        self._floors, self._shares = Floors(), Shares(rows=rows, size=size)
+        self._stopped: frozenset[str] = frozenset()
+        self._parked: set[int] = set()
+        self._half: int | None = None
+        self._survey_at = self._full_scan_at = 0.0
+
+    @property
+    def is_halved(self) -> bool:
+        """Return whether the next fetch looks at one half of the shards only: there is much to do."""
+        return self._half is not None
+
+    def fetch(
+        self, connection: psycopg.Connection[Any], *, shards: Iterable[int], stopped: frozenset[str], in_flight: bool
+    ) -> list[Row]:
+        """Return the next events of those of these shards whose turn it is, without topics that are stopped."""
+        if stopped != self._stopped:
+            # What was left out is wanted again, from its beginning.
+            self._stopped = stopped
+            self._floors.forget()
+        wanted = sorted(shard for shard in shards if self._half in {None, shard % 2})
+        scans = self._shares.scans(wanted, self._floors)
+        rows = outbox.fetch(connection, scans=scans, stopped=stopped) if scans else []
+        self._shares.fetched(scans, rows)
+        last_ids: dict[int, int | None] = dict.fromkeys(wanted)
+        last_ids.update({row.shard: row.id for row in rows})
+        self._floors.fetched(last_ids)
+        if rows or not self.is_halved:
+            metrics.OLDEST_SECONDS.set(age_seconds(rows) if rows else 0)
+        under_load = self._shares.hungry and (rows or in_flight)
+        self._half = 1 - (self._half or 0) if under_load else None
+        return rows
+
+    def look_around(self, connection: psycopg.Connection[Any], *, held: Collection[int]) -> None:
+        """Now and then, learn of transactions under way and of parked events."""
+        now = time.monotonic()
+        if now >= self._survey_at:
+            self._survey_at = now + SURVEY_SECONDS
+            found = outbox.survey(connection)
+            self._floors.surveyed(xmin=found.xmin, xmax=found.xmax)
+            parked = {shard: count for shard, count in found.parked.items() if shard in held}
+            metrics.PARKED_NOW.set(sum(parked.values()))
+            # Where an event is parked, it and what it holds may return behind what was fetched since: no floor there,
+            # and none for what was fetched before the last such event left.
+            self._floors.forget(self._parked.union(parked))
+            self._parked = set(parked)
+        if now >= self._full_scan_at:
+            self._full_scan_at = now + FULL_SCAN_SECONDS
+            self._floors.forget()
+
+    def parks_in(self, shard: int) -> None:
+        """Note that an event of this shard is being parked."""
+        self._parked.add(shard)
+        self._floors.forget([shard])
+
+    def forget(self, shards: Iterable[int] | None = None) -> None:
+        """
+        Scan these shards, or all, from their beginning.
+
+        Needed where something that was fetched is still in the outbox and is not in flight any more, and where a shard
+        or the whole database may not be what it was.
+        """
+        self._floors.forget(shards)
+
+
+def age_seconds(rows: Sequence[Row]) -> float:
+    """Return how long ago the oldest of these events was recorded."""
+    oldest = datetime.fromisoformat(min(row.occurred_at for row in rows))
+    return (datetime.now(UTC) - oldest).total_seconds()
