@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from tests import database
 from tests.conformance import oracle
@@ -40,6 +40,10 @@ def watched(owner_connection: psycopg.Connection[Any]) -> Iterator[psycopg.Conne
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(program=programs)
+@example(program=[("link", 6, 1, 2)])  # links move to another target
+@example(program=[("write_sets", 3, 3, 2)])  # conflicts update, and a row is new
+@example(program=[("write_sets", 5, 0, 3), ("write_sets", 3, 3, 1)])  # a key changes, and its place is taken
+@example(program=[("delete", 4, 0, 0), ("delete", 2, 0, 1)])  # links and references go with what is deleted
 def test_i2_i3_events_are_what_triggers_saw(program: list[Step], watched: psycopg.Connection[Any]) -> None:
     database.empty()
     begin()

@@ -48,6 +48,8 @@ DECLARE
     hex text := lpad(to_hex(us / 1000), 12, '0');
     -- UUIDv7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then the version and 74 random bits.
     id uuid := substr(hex, 1, 8) || '-' || substr(hex, 9, 4) || '-7' || substr(gen_random_uuid()::text, 16);
+    -- Assigned before the id is taken: who knows of no older transaction under way may trust that no lower id appears.
+    transaction_id xid8 := pg_current_xact_id();
     outbox_id bigint := nextval('{schema_text}.auditlog_outboxevent_id_seq');
     -- The WAL timeline is the first part of a WAL file's name: ids of a lost timeline must not look newer.
     timeline text := substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
@@ -63,7 +65,7 @@ BEGIN
         ',"op":"', p_op, '","ts_ms":', ms, ',"ts_us":', us,
         ',"source":{', p_source, ',"ts_ms":', ms, ',"ts_us":', us,
         ',"db":', to_json(current_database()), ',"schema":', coalesce(to_json(namespace)::text, 'null'),
-        ',"txId":', pg_current_xact_id(),
+        ',"txId":', transaction_id,
         ',"sequence":"', timeline, ':', lpad(outbox_id::text, 20, '0'), '","snapshot":"', p_snapshot,
         '"},"transaction":null,"audit":{"event_id":"', id, '","action":', to_json(p_action),
         ',"object_pk":', to_json(p_key), ',"object_repr":', coalesce(to_json(p_repr)::text, 'null'),

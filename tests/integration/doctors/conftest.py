@@ -1,72 +1,41 @@
-"""Clinician files to import, the events that are left, and people who may use the API."""
+"""Clinician files to import, and people who may use the API."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core.management import call_command
-from django.db import connection
 from rest_framework.test import APIClient
 
 from auditlog.roles import Role
 from doctors.clinicians.generator import write_file
+from tests.conftest import ConnectAs
 
 ROWS = 60
-EVENTS = "SELECT value FROM auditlog_outboxevent WHERE id > %s ORDER BY id"
-NEWEST = "SELECT coalesce(max(id), 0) FROM auditlog_outboxevent"
 
 Importer = Callable[..., dict[str, Any]]
-Events = Callable[[], list[dict[str, Any]]]
 Edit = Callable[[Path, Callable[[int, dict[str, str]], None]], None]
 Client = Callable[..., APIClient]
 
 
 @pytest.fixture
-def owner(transactional_db: None) -> Iterator[psycopg.Connection[Any]]:
-    """A connection as the tables' owner: the application's role may not read the outbox."""
-    # Django's own connection stays out of it; what it does not commit is not seen here.
-    params = connection.get_connection_params()
-    dsn = {name: params[name] for name in ("host", "port", "dbname", "password") if params.get(name)}
-    with psycopg.connect(**dsn, user=Role.OWNER, autocommit=True) as opened:
-        yield opened
-
-
-@pytest.fixture
-def kill(transactional_db: None) -> Callable[[int], None]:
+def kill(transactional_db: None, connect_as: ConnectAs) -> Callable[[int], None]:
     """End a server process of the application's role, as an outage would."""
 
     def run(pid: int) -> None:
-        params = connection.get_connection_params()
-        dsn = {name: params[name] for name in ("host", "port", "dbname", "user", "password") if params.get(name)}
-        with psycopg.connect(**dsn, autocommit=True) as other:
-            # Waits until it is gone, 5 seconds at most.
-            assert other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid]).fetchone() == (True,)
+        # Waits until it is gone, 5 seconds at most.
+        found = connect_as(Role.APP).execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        assert found.fetchone() == (True,)
 
     return run
-
-
-@pytest.fixture
-def events(owner: psycopg.Connection[Any]) -> Events:
-    """Return the committed events since the last call, in the order of the outbox."""
-    last = owner.execute(NEWEST).fetchone()
-
-    def take() -> list[dict[str, Any]]:
-        nonlocal last
-        assert last is not None
-        taken = [json.loads(value) for (value,) in owner.execute(EVENTS, last).fetchall()]
-        last = owner.execute(NEWEST).fetchone()
-        return taken
-
-    return take
 
 
 @pytest.fixture

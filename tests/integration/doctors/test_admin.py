@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from doctors import models
-from tests.integration.doctors.conftest import Events
+from tests.conftest import Events
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

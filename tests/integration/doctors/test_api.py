@@ -10,7 +10,8 @@ from django.contrib.auth import get_user_model
 from rest_framework.test import APIClient
 
 from doctors.models import Appointment, Department, Doctor, Patient, PracticeLocation, Specialty
-from tests.integration.doctors.conftest import Client, Events
+from tests.conftest import Events
+from tests.integration.doctors.conftest import Client
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

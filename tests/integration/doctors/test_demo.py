@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from doctors.models import Doctor
-from tests.integration.doctors.conftest import Events
+from tests.conftest import Events
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

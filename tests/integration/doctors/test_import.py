@@ -11,7 +11,8 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from doctors.models import Department, Doctor, PracticeLocation
-from tests.integration.doctors.conftest import ROWS, Edit, Events, Importer
+from tests.conftest import Events
+from tests.integration.doctors.conftest import ROWS, Edit, Importer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_versions]
 

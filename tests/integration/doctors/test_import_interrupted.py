@@ -19,7 +19,8 @@ from doctors.clinicians.importer import DatabaseUnavailable, Waiting, import_row
 from doctors.clinicians.report import ImportReport
 from doctors.clinicians.source import ClinicianFile
 from doctors.models import Doctor, PracticeLocation
-from tests.integration.doctors.conftest import ROWS, Edit, Events, Importer
+from tests.conftest import Events
+from tests.integration.doctors.conftest import ROWS, Edit, Importer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,7 +75,7 @@ def test_a_signal_keeps_what_is_committed_and_the_exit_code_says_so(
 
 
 def test_a_connection_that_is_lost_between_batches_costs_nothing(
-    clinician_file: Path, owner: psycopg.Connection[Any], kill: Callable[[int], None], events: Events
+    clinician_file: Path, owner_connection: psycopg.Connection[Any], kill: Callable[[int], None], events: Events
 ) -> None:
     told: list[str] = []
 

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from auditlog.registry import auditlog
 from doctors import services
 from doctors.models import Appointment, Department, Doctor, DoctorProfile, Patient, PracticeLocation, Specialty
-from tests.integration.doctors.conftest import Events
+from tests.conftest import Events
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_versions]
 
