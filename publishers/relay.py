@@ -225,6 +225,9 @@ class Relay:
                     assert_never(failure)
         if count != len(batch.rows):
             self._scanner.forget(batch.shards)
+        if count < len(batch.published):
+            log.warning("relay.not_acknowledged", count=len(batch.published) - count)
+            self._wait(self._trouble.failed())
         if count:
             self._trouble.succeeded()
             self._topics.worked({row.topic for row in batch.published})
