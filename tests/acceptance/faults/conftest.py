@@ -34,8 +34,9 @@ def servers() -> Iterator[Servers]:
 @pytest.fixture
 def deployment(servers: Servers, topic_prefix: str, tmp_path: Path) -> Iterator[Deployment]:
     """Nothing but a database and topics, yet; what a test starts is ended after it."""
-    # A test that failed may have left one of them dead.
+    # A test that failed may have left one of them dead or frozen.
     servers.start_kafka()
+    servers.thaw_kafka()
     servers.start_postgres()
     database = topic_prefix.replace("-", "_")
     servers.make_database(database)

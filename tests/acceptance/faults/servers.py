@@ -84,6 +84,11 @@ class Servers:
         assert self._kafka_process is not None
         self._kafka_process.send_signal(signal.SIGSTOP)
 
+    def thaw_kafka(self) -> None:
+        """Let a frozen broker go on."""
+        assert self._kafka_process is not None
+        self._kafka_process.send_signal(signal.SIGCONT)
+
     def kill_kafka(self) -> None:
         """End the broker without a chance to tidy up."""
         assert self._kafka_process is not None
