@@ -19,4 +19,5 @@ class UncapturedReason(StrEnum):
 UNCAPTURED_WRITES = Counter(
     "auditlog_uncaptured_writes", "Writes of registered models that left no event.", ["model", "reason"]
 )
+MASK_FAILURES = Counter("auditlog_mask_failures", "Values masked in full because mask_callable raised.", ["model"])
 REPR_FAILURES = Counter("auditlog_object_repr_failures", "Objects whose __str__ raised while being framed.", ["model"])

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from django.conf import settings
 from django.db import models
+from django.utils.module_loading import import_string
 
 from auditlog.errors import RegistrationError
 from auditlog.vocabulary import BulkPolicy
@@ -35,8 +36,9 @@ class Registration:
     include_fields: frozenset[str] = frozenset()
     exclude_fields: frozenset[str] = frozenset()
     mapping_fields: Mapping[str, str] = field(default_factory=dict)
-    # Field name -> "full" or "hash".
+    # Field name -> "full", "hash" or "callable".
     masks: Mapping[str, str] = field(default_factory=dict)
+    mask_callable: Callable[[str], str] | None = None
     # None: all that the model declares.
     m2m_fields: frozenset[str] | None = None
     m2m_labels: bool = False
@@ -68,7 +70,7 @@ class AuditlogRegistry:
         exclude_fields: Iterable[str] | None = None,
         mapping_fields: Mapping[str, str] | None = None,
         mask_fields: Collection[str] | Mapping[str, str] | None = None,
-        mask_callable: str | None = None,  # noqa: ARG002 - see the docstring
+        mask_callable: str | Callable[[str], str] | None = None,
         m2m_fields: Collection[str] | None = None,
         serialize_data: bool = False,  # noqa: ARG002 - images are always stored
         serialize_kwargs: dict[str, Any] | None = None,  # noqa: ARG002
@@ -85,12 +87,17 @@ class AuditlogRegistry:
         `mask_fields` is a list (the value becomes "***") or `{field: "hash"}` (a keyed hash: equal values look equal).
         `m2m_fields` names many-to-many fields that this model declares; all of them by default (none in
         django-auditlog). Its `serialize_*` keywords are accepted and have no effect: images are always stored.
-        `mask_callable` is accepted too; what it would shorten is masked in full, so that nothing gets out.
 
-        :raises RegistrationError: for a model that is never captured, and for unknown masks or policies.
+        `mask_callable`, a function or the dotted path of one, makes the masked text of the fields that `mask_fields`
+        lists (or maps to "callable") out of their text. It runs in the writing process after the write and before the
+        event, which takes a second statement in the same transaction.
+
+        :raises RegistrationError: for a model that is never captured, for unknown masks or policies, and for a
+            `mask_callable` that cannot be imported.
         """
 
         def decorate(cls: M) -> M:
+            make = _callable(mask_callable)
             self._add(
                 cls,
                 Registration(
@@ -98,7 +105,8 @@ class AuditlogRegistry:
                     include_fields=frozenset(include_fields or ()),
                     exclude_fields=frozenset(exclude_fields or ()) | global_names("AUDITLOG_EXCLUDE_TRACKING_FIELDS"),
                     mapping_fields=dict(mapping_fields or {}),
-                    masks=_masks(mask_fields),
+                    masks=_masks(mask_fields, own="callable" if make else "full"),
+                    mask_callable=make,
                     m2m_fields=None if m2m_fields is None else frozenset(m2m_fields),
                     m2m_labels=m2m_labels,
                     bulk=_bulk_policy(bulk),
@@ -176,13 +184,23 @@ def _label(model: type[models.Model]) -> str:
     return concrete._meta.label_lower
 
 
-def _masks(mask_fields: Collection[str] | Mapping[str, str] | None) -> dict[str, str]:
+def _masks(mask_fields: Collection[str] | Mapping[str, str] | None, *, own: str) -> dict[str, str]:
     names = set(MASKED_BY_DEFAULT | global_names("AUDITLOG_MASK_TRACKING_FIELDS"))
-    asked = dict(mask_fields) if isinstance(mask_fields, Mapping) else dict.fromkeys(mask_fields or (), "full")
-    unknown = set(asked.values()) - MASK_METHODS
+    asked = dict(mask_fields) if isinstance(mask_fields, Mapping) else dict.fromkeys(mask_fields or (), own)
+    unknown = set(asked.values()) - MASK_METHODS - {own}
     if unknown:
-        raise RegistrationError(f"Unknown masks {sorted(unknown)}: use 'full' or 'hash'.")
+        raise RegistrationError(f"Unknown masks {sorted(unknown)}: use 'full', 'hash', or mask_callable.")
     return dict.fromkeys(names, "full") | asked
+
+
+def _callable(given: str | Callable[[str], str] | None) -> Callable[[str], str] | None:
+    if not isinstance(given, str):
+        return given
+    try:
+        found: Callable[[str], str] = import_string(given)
+    except ImportError as exc:
+        raise RegistrationError(f"mask_callable {given!r} cannot be imported: {exc}") from exc
+    return found
 
 
 def _bulk_policy(name: str) -> BulkPolicy:

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from django.core.exceptions import FullResultSet
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.constants import OnConflict
 
@@ -51,7 +51,7 @@ class _Capturing:
             return execute()
         self.statement = statement
         try:
-            result = execute()
+            result = execute() if statement.collected is None else self._run_collecting(statement, execute)
         except BaseException:
             statement.failed()
             raise
@@ -59,6 +59,14 @@ class _Capturing:
             self.statement = None
         statement.succeeded()
         schedule_wake(self.connection)
+        return result
+
+    def _run_collecting(self, statement: Statement, execute: Callable[[], T]) -> T:
+        """Run a write whose event follows it as a second statement: both commit together or not at all."""
+        with transaction.atomic(using=self.connection.alias, savepoint=False):
+            with self.connection.execute_wrapper(statement.collected):
+                result = execute()
+            statement.emit_collected(self.connection)
         return result
 
 

@@ -43,10 +43,14 @@ class Column:
         """Whether the row itself gives the right value."""
         return self.mask is None and self._cast() is None
 
-    def expression(self, row: str) -> str:
-        """Return the SQL of the value out of `row`, a qualified row reference."""
+    def expression(self, row: str, *, unmasked: str | None = None) -> str:
+        """
+        Return the SQL of the value out of `row`, a qualified row reference.
+
+        `unmasked` names the kind of mask that is left off because it is put on elsewhere.
+        """
         value = f"{row}.{quote(self.name)}"
-        if self.mask == "full":
+        if self.mask in {"full", "callable"} and self.mask != unmasked:
             return f"CASE WHEN {value} IS NOT NULL THEN '{MASK}' END AS {quote(self.name)}"
         if self.mask == "hash":
             return f"{SCHEMA}auditlog_hash({value}) AS {quote(self.name)}"
@@ -85,6 +89,16 @@ class RowPlan:
         if form not in self.rendered:
             self.rendered[form] = self._render(op, old, new).replace(SCHEMA, f"{schema}.")
         return self.rendered[form]
+
+    def images(self, *, schema: str, old: str | None, new: str | None) -> str:
+        """Return the call of `auditlog_images`: what `emit` would record, but for the masks that Python makes."""
+        before, after = (
+            "NULL::record" if row is None else image_expression(row, self.columns, unmasked="callable")
+            for row in (old, new)
+        )
+        masked = self._masked_changed(old, new) if old and new else "NULL::text[]"
+        call = f"auditlog_images({new or old}.tableoid, {self.key(old)}, {self.key(new)}, {before}, {after}, {masked})"
+        return f"{SCHEMA}{call}".replace(SCHEMA, f"{schema}.")
 
     def key(self, row: str | None) -> str:
         """Return the SQL of an object's key as text, out of a row reference."""
@@ -166,7 +180,7 @@ class LinkPlan:
     def _own_fields(self, row: str) -> str:
         if not self.fields:
             return "NULL::text"
-        return f"{SCHEMA}auditlog_image({image_expression(row, self.fields, whole_row=False)})"
+        return f"{SCHEMA}auditlog_image({image_expression(row, self.fields)})"
 
     @staticmethod
     def _end(row: str, column: str, lookup: str) -> str:
@@ -219,12 +233,15 @@ def key_expression(row: str, columns: tuple[str, ...]) -> str:
     return f"('[' || {parts} || ']')"
 
 
-def image_expression(row: str, columns: tuple[Column, ...], *, whole_row: bool) -> str:
+def image_expression(
+    row: str, columns: tuple[Column, ...], *, whole_row: bool = False, unmasked: str | None = None
+) -> str:
     """Return the SQL of an image: the row itself where that is right, else a row of the tracked columns."""
     if whole_row:
         # A row that came out of a sub-select is a value already; PostgreSQL expands `(value).*` in no argument.
         return row if row.startswith("(") else f"{row}.*"
-    return f"(SELECT auditlog_r FROM (SELECT {', '.join(c.expression(row) for c in columns)}) auditlog_r)"
+    selected = ", ".join(column.expression(row, unmasked=unmasked) for column in columns)
+    return f"(SELECT auditlog_r FROM (SELECT {selected}) auditlog_r)"
 
 
 def schema_version(label: str, columns: tuple[Column, ...]) -> str:

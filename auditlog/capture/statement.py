@@ -12,7 +12,9 @@ from django.db.models.lookups import Exact, In
 from django.db.models.sql.where import AND, WhereNode
 
 from auditlog import context
+from auditlog.capture import masked
 from auditlog.capture.gaps import tell_gap
+from auditlog.capture.masked import Collector
 from auditlog.capture.plans import Plan, RowPlan, plan_for
 from auditlog.capture.state import Capability, capability, log, report_uncaptured
 from auditlog.errors import UncapturedWrite
@@ -78,6 +80,9 @@ class Statement:
     table: str  # quoted
     operation: Operation
     frames: list[Frame] = field(default_factory=list)
+    # Where Python makes the masks: what the write returned.
+    collected: Collector | None = None
+    op: str = ""
 
     def with_event(self, write: Write) -> Sql:
         """
@@ -89,7 +94,11 @@ class Statement:
         call, call_params = self._row_call(write)
         if self.plan.links is None:
             columns = ", ".join(filter(None, [*write.columns, call, write.finally_]))
-            return f"{write.sql} RETURNING {write.renamed}{columns}", write.params + call_params
+            sql = f"{write.sql} RETURNING {write.renamed}{columns}"
+            if self.collected is not None:
+                self.op = write.op
+                self.collected.statements[sql] = len(write.columns)
+            return sql, write.params + call_params
         links = self.plan.links
         own = {f"auditlog_c{number}": column for number, column in enumerate(write.columns)}
         returned = own | links.returning(old=write.old, new=write.new, schema=self.can.schema)
@@ -109,6 +118,13 @@ class Statement:
         labels = held_labels(links.through_label)
         link_params = (encode(labels) if labels else None, *self._frame_params(links.owner_label))
         return sql, write.params + call_params + link_params * len(events)
+
+    def emit_collected(self, connection: BaseDatabaseWrapper) -> None:
+        """Record what the write returned instead of recording it: the second statement of the slow path."""
+        row, collected = self.plan.row, self.collected
+        if row is not None and collected is not None:
+            frame = self._frame_params(row.label)
+            masked.emit(connection, row, schema=self.can.schema, op=self.op, rows=collected.rows, frame=frame)
 
     def succeeded(self) -> None:
         """Note on the frames that their write was captured."""
@@ -130,6 +146,8 @@ class Statement:
         row = self.plan.row
         if row is None:
             return "", ()
+        if self.collected is not None:
+            return row.images(schema=self.can.schema, old=write.old, new=write.new), ()
         call = row.emit(schema=self.can.schema, op=write.op, old=write.old, new=write.new)
         return call, self._frame_params(row.label)
 
@@ -184,7 +202,10 @@ def _statement(
     if can is None:
         report_uncaptured(label=label, reason=UncapturedReason.NOT_INSTALLED)
         return None
-    return Statement(plan, can, connection.ops.quote_name(model._meta.db_table), operation, frames)
+    # Links of the same table pass through a CTE, out of which no images come: masked in full there.
+    slow = row is not None and row.registration.mask_callable is not None and plan.links is None
+    table = connection.ops.quote_name(model._meta.db_table)
+    return Statement(plan, can, table, operation, frames, Collector() if slow else None)
 
 
 def _apply_bulk_policy(row: RowPlan) -> None:

@@ -9,6 +9,7 @@ from auditlog.capture.state import forget_capability
 FUNCTIONS = Path(__file__).parent / "sql" / "capture_functions.sql"
 DROP = """
 DROP FUNCTION {schema}.auditlog_record, {schema}.auditlog_remember, {schema}.auditlog_emit_links, {schema}.auditlog_image, {schema}.auditlog_emit,
+    {schema}.auditlog_emit_images, {schema}.auditlog_images,
     {schema}.auditlog_repr, {schema}.auditlog_append, {schema}.auditlog_hash;
 DROP TABLE {schema}.auditlog_secret;
 """

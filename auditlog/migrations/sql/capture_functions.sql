@@ -83,8 +83,49 @@ CREATE FUNCTION {schema}.auditlog_repr(p_reprs jsonb, p_key text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$ SELECT coalesce(p_reprs ->> p_key, replace(p_reprs ->> '', E'\u0001', p_key)) $$;
 
--- Record the change of one row. p_op is c, u, d, r, or s for INSERT … ON CONFLICT DO UPDATE, which is c or u.
--- A change of the primary key is a d of the old key and a c of the new one. No event where nothing tracked changed.
+-- Record the change of one row whose images are JSON text. p_op is c, u, d, r, or s for INSERT … ON CONFLICT DO UPDATE,
+-- which is c or u. A change of the primary key is a d of the old key and a c of the new one. No event where nothing
+-- tracked changed.
+CREATE FUNCTION {schema}.auditlog_emit_images(
+    p_op text, p_topic text, p_source text, p_audit text, p_type text, p_schema_version text, p_relation oid,
+    p_old_key text, p_new_key text, p_before text, p_after text, p_masked_changed text[],
+    p_frame text, p_reprs jsonb, p_traceparent text
+) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    op text := CASE WHEN p_op <> 's' THEN p_op WHEN p_old_key IS NULL THEN 'c' ELSE 'u' END;
+    changed text[] := array_remove(p_masked_changed, NULL);
+BEGIN
+    IF op = 'u' AND p_before = p_after AND coalesce(cardinality(changed), 0) = 0 THEN
+        RETURN false;
+    END IF;
+    IF op = 'u' AND p_old_key <> p_new_key THEN
+        PERFORM {schema}.auditlog_append(
+            'd', 'delete', p_topic, p_old_key, p_before, NULL, p_relation, p_source, p_audit, p_type,
+            p_schema_version, NULL, json_build_object('moved_to', p_new_key)::text, NULL, p_frame,
+            {schema}.auditlog_repr(p_reprs, p_old_key), p_traceparent, 'false'
+        );
+        PERFORM {schema}.auditlog_append(
+            'c', 'create', p_topic, p_new_key, NULL, p_after, p_relation, p_source, p_audit, p_type,
+            p_schema_version, NULL, json_build_object('moved_from', p_old_key)::text, NULL, p_frame,
+            {schema}.auditlog_repr(p_reprs, p_new_key), p_traceparent, 'false'
+        );
+        RETURN true;
+    END IF;
+    PERFORM {schema}.auditlog_append(
+        op, CASE op WHEN 'c' THEN 'create' WHEN 'u' THEN 'update' WHEN 'd' THEN 'delete' ELSE 'snapshot' END,
+        p_topic, coalesce(p_new_key, p_old_key), p_before, p_after, p_relation, p_source, p_audit, p_type,
+        p_schema_version, NULL, NULL, to_json(changed)::text, p_frame,
+        {schema}.auditlog_repr(p_reprs, coalesce(p_new_key, p_old_key)), p_traceparent,
+        CASE op WHEN 'r' THEN 'true' ELSE 'false' END
+    );
+    RETURN true;
+END
+$$;
+
+-- Record the change of one row.
 CREATE FUNCTION {schema}.auditlog_emit(
     p_op text, p_topic text, p_source text, p_audit text, p_type text, p_schema_version text, p_relation oid,
     p_old_key text, p_new_key text, p_before record, p_after record, p_masked_changed text[],
@@ -94,36 +135,32 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD'
 SET "IntervalStyle" = 'iso_8601' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS $$
-DECLARE
-    old_image text := CASE WHEN p_old_key IS NOT NULL THEN row_to_json(p_before)::text END;
-    new_image text := CASE WHEN p_new_key IS NOT NULL THEN row_to_json(p_after)::text END;
-    op text := CASE WHEN p_op <> 's' THEN p_op WHEN p_old_key IS NULL THEN 'c' ELSE 'u' END;
-    changed text[] := array_remove(p_masked_changed, NULL);
 BEGIN
-    IF op = 'u' AND old_image = new_image AND coalesce(cardinality(changed), 0) = 0 THEN
-        RETURN false;
-    END IF;
-    IF op = 'u' AND p_old_key <> p_new_key THEN
-        PERFORM {schema}.auditlog_append(
-            'd', 'delete', p_topic, p_old_key, old_image, NULL, p_relation, p_source, p_audit, p_type,
-            p_schema_version, NULL, json_build_object('moved_to', p_new_key)::text, NULL, p_frame,
-            {schema}.auditlog_repr(p_reprs, p_old_key), p_traceparent, 'false'
-        );
-        PERFORM {schema}.auditlog_append(
-            'c', 'create', p_topic, p_new_key, NULL, new_image, p_relation, p_source, p_audit, p_type,
-            p_schema_version, NULL, json_build_object('moved_from', p_old_key)::text, NULL, p_frame,
-            {schema}.auditlog_repr(p_reprs, p_new_key), p_traceparent, 'false'
-        );
-        RETURN true;
-    END IF;
-    PERFORM {schema}.auditlog_append(
-        op, CASE op WHEN 'c' THEN 'create' WHEN 'u' THEN 'update' WHEN 'd' THEN 'delete' ELSE 'snapshot' END,
-        p_topic, coalesce(p_new_key, p_old_key), old_image, new_image, p_relation, p_source, p_audit, p_type,
-        p_schema_version, NULL, NULL, to_json(changed)::text, p_frame,
-        {schema}.auditlog_repr(p_reprs, coalesce(p_new_key, p_old_key)), p_traceparent,
-        CASE op WHEN 'r' THEN 'true' ELSE 'false' END
+    RETURN {schema}.auditlog_emit_images(
+        p_op, p_topic, p_source, p_audit, p_type, p_schema_version, p_relation, p_old_key, p_new_key,
+        CASE WHEN p_old_key IS NOT NULL THEN row_to_json(p_before)::text END,
+        CASE WHEN p_new_key IS NOT NULL THEN row_to_json(p_after)::text END,
+        p_masked_changed, p_frame, p_reprs, p_traceparent
     );
-    RETURN true;
+END
+$$;
+
+-- What a row was and is, for masks that only the application can make: relation, keys, images, and which masked columns
+-- changed, as a JSON array or null.
+CREATE FUNCTION {schema}.auditlog_images(
+    p_relation oid, p_old_key text, p_new_key text, p_before record, p_after record, p_masked_changed text[]
+) RETURNS text[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD'
+SET "IntervalStyle" = 'iso_8601' SET extra_float_digits = 1 SET bytea_output = 'hex'
+AS $$
+BEGIN
+    RETURN ARRAY[
+        p_relation::text, p_old_key, p_new_key,
+        CASE WHEN p_old_key IS NOT NULL THEN row_to_json(p_before)::text END,
+        CASE WHEN p_new_key IS NOT NULL THEN row_to_json(p_after)::text END,
+        to_json(array_remove(p_masked_changed, NULL))::text
+    ];
 END
 $$;
 

@@ -11,6 +11,7 @@ from django.contrib.sessions.models import Session
 from django.core import checks
 from django.db import connections, models
 from django.db.models.signals import post_delete, pre_save
+from django.utils.text import slugify
 
 from auditlog.capture.compilers import install, installed_on
 from auditlog.checks import check_compilers, check_registrations
@@ -39,7 +40,7 @@ def test_every_keyword_of_django_auditlog_is_understood(registry: AuditlogRegist
         ["draft"],
         {"title": "Title"},
         ["secret"],
-        "tests.mask",
+        "django.utils.text.slugify",
         {"genres"},
         serialize_data=True,
         serialize_kwargs={"fields": ["title"]},
@@ -48,7 +49,8 @@ def test_every_keyword_of_django_auditlog_is_understood(registry: AuditlogRegist
     found = registry.find("samples.book")
     assert found is not None
     assert (found.tracks("title"), found.tracks("quantity")) == (True, False)
-    assert found.masks["secret"] == "full"
+    assert found.masks == {"secret": "callable", "password": "full"}
+    assert found.mask_callable is slugify
     assert (found.tracks_links("genres"), found.tracks_links("readers")) == (True, False)
 
 
