@@ -27,6 +27,7 @@ SCHEMA = "\x00"
 # Numbers that a JSON parser would round travel as text; bytes as base64 in one line.
 TEXT_TYPES = ("numeric", "decimal")
 BYTES_TYPE = "bytea"
+BASE64 = "translate(encode({0}, 'base64'), E'\\n', '')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,10 @@ class Column:
         if self.db_type.startswith(TEXT_TYPES):
             return "{}::text[]" if self.db_type.endswith("]") else "{}::text"
         if self.db_type == BYTES_TYPE:
-            return "translate(encode({}, 'base64'), E'\\n', '')"
+            return BASE64
+        if self.db_type == f"{BYTES_TYPE}[]":
+            elements = f"SELECT {BASE64.format('auditlog_e')} FROM unnest({{0}}) auditlog_e"
+            return f"CASE WHEN {{0}} IS NOT NULL THEN ARRAY({elements}) END"
         return None
 
 
@@ -78,16 +82,17 @@ class RowPlan:
     # Rendering takes as long as a short statement: once for each form.
     rendered: dict[tuple[str | None, ...], str] = field(default_factory=dict, compare=False)
 
-    def emit(self, *, schema: str, op: str, old: str | None, new: str | None) -> str:
+    def emit(self, *, schema: str, op: str, old: str | None, new: str | None, relation: str | None = None) -> str:
         """
         Return the call of `auditlog_emit`, with three parameters: frame, reprs, traceparent.
 
         `schema` is the quoted schema of the functions; `old` and `new` are qualified row references, None where there
-        is no such row.
+        is no such row. `relation` is the SQL of the table's oid, for a row out of a sub-select, which has none.
         """
-        form = (schema, op, old, new)
+        form = (schema, op, old, new, relation)
         if form not in self.rendered:
-            self.rendered[form] = self._render(op, old, new).replace(SCHEMA, f"{schema}.")
+            table = relation or f"{new or old}.tableoid"
+            self.rendered[form] = self._render(op, old, new, table).replace(SCHEMA, f"{schema}.")
         return self.rendered[form]
 
     def images(self, *, schema: str, old: str | None, new: str | None) -> str:
@@ -104,10 +109,10 @@ class RowPlan:
         """Return the SQL of an object's key as text, out of a row reference."""
         return "NULL" if row is None else key_expression(row, self.key_columns)
 
-    def _render(self, op: str, old: str | None, new: str | None) -> str:
+    def _render(self, op: str, old: str | None, new: str | None, table: str) -> str:
         masked = self._masked_changed(old, new) if old and new else "NULL"
         return (
-            f"{SCHEMA}auditlog_emit('{op}', {self.constants}, {new or old}.tableoid, "
+            f"{SCHEMA}auditlog_emit('{op}', {self.constants}, {table}, "
             f"{self.key(old)}, {self.key(new)}, {self._image(old)}, {self._image(new)}, {masked}, %s, %s, %s)"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from auditlog.capture.plans import Column
 from tests.conftest import Events
 from tests.samples.models import Measured
 
@@ -102,3 +104,25 @@ def test_an_update_of_a_date_at_infinity_is_told(events: Events) -> None:
     (event,) = events()
     assert (event["after"]["day"], event["after"]["at"]) == ("infinity", "-infinity")
     assert (event["before"]["amount"], event["after"]["amount"]) == ("1.0000000000", "2.5000000000")
+
+
+@pytest.mark.parametrize(
+    ("db_type", "value", "image"),
+    [
+        ("bytea[]", "ARRAY['\\x00ff', NULL]::bytea[]", ["AP8=", None]),
+        ("bytea[]", "ARRAY[]::bytea[]", []),
+        ("bytea[]", "NULL::bytea[]", None),
+        ("numeric(5,2)[]", "ARRAY[[1.10, 2.20], [3.30, NULL]]::numeric(5,2)[]", [["1.10", "2.20"], ["3.30", None]]),
+        ("numrange", "numrange(1.50, NULL)", "[1.50,)"),
+        ("datemultirange", "datemultirange(daterange('2026-01-01', '2026-02-01'))", "{[2026-01-01,2026-02-01)}"),
+        ("real", "0.1::real", 0.1),
+        ("bigint", "9223372036854775807", 9223372036854775807),
+        ("inet", "'192.0.2.0/24'::inet", "192.0.2.0/24"),
+        ("jsonb", "'null'::jsonb", None),
+    ],
+)
+def test_i3_a_type_of_postgres_has_its_text(db_type: str, value: str, image: Any, transactional_db: None) -> None:
+    shown = Column("c", "c", db_type, None).expression("r")
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT auditlog_image(x) FROM (SELECT {shown} FROM (SELECT {value} AS c) r) x")
+        assert json.loads(cursor.fetchone()[0]) == {"c": image}
