@@ -7,13 +7,16 @@ Reads the tables as their owner, and the topics from their first record with a c
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import psycopg
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from psycopg.rows import dict_row
+
+from tests.acceptance.pipeline.services import DEADLINE_SECONDS, POLL_SECONDS
 
 COMMITTED = """
 SELECT event_id::text AS id FROM auditlog_outboxevent
@@ -113,7 +116,17 @@ class Books:
             consumer.close()
 
     def _ends(self, consumer: Consumer) -> dict[tuple[str, int], int]:
-        """Return the end of each partition that holds anything."""
+        """Return the end of each partition that holds anything; a broker that has just started is asked again."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while True:
+            try:
+                return self._current_ends(consumer)
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_SECONDS)
+
+    def _current_ends(self, consumer: Consumer) -> dict[tuple[str, int], int]:
         topics = consumer.list_topics(timeout=TIMEOUT_SECONDS).topics
         found = {
             (name, number): consumer.get_watermark_offsets(TopicPartition(name, number), timeout=TIMEOUT_SECONDS)[1]
