@@ -58,6 +58,10 @@ class State(msgspec.Struct):
     running: Running | None = None
 
 
+class _WhatRuns(msgspec.Struct):
+    running: Running | None = None
+
+
 def load(path: Path) -> State:
     """
     Return the state; an empty one where there is no file yet.
@@ -72,6 +76,14 @@ def load(path: Path) -> State:
         raise DevstackError(
             f"{path} cannot be read ({exc}): run it as the user who started the stack, or begin anew with `make clean`."
         ) from exc
+
+
+def salvaged(path: Path) -> State:
+    """Return what can be read of a file that `load` refuses, one of another version or a damaged one: what runs."""
+    try:
+        return State(running=msgspec.json.decode(path.read_bytes(), type=_WhatRuns).running)
+    except (OSError, msgspec.DecodeError):
+        return State()
 
 
 def save(path: Path, state: State) -> None:

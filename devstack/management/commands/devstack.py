@@ -35,6 +35,7 @@ class Command(BaseCommand):
         "to be used instead."
     )
     requires_system_checks = []
+    _unreadable = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the subcommands."""
@@ -98,24 +99,35 @@ class Command(BaseCommand):
             states.save(folder.state, state)
         stream.say("everything is stopped; nothing is lost")
 
+    def _known(self, folder: Folder) -> State:
+        """Return the state; of one that cannot be read, what runs: `make clean` must get past it."""
+        try:
+            return states.load(folder.state)
+        except DevstackError as exc:
+            if not self._unreadable:
+                self.stderr.write(str(exc))
+            self._unreadable = True
+            return states.salvaged(folder.state)
+
     def _down(self, folder: Folder) -> None:
         if not folder.path.exists():
             self.stdout.write("Nothing runs.")
             return
         folder.make()
-        running = states.load(folder.state).running
+        running = self._known(folder).running
         supervisor = processes.alive(running.supervisor) if running else None
         if supervisor is not None:
             self.stdout.write(f"Stopping the stack of {folder.path} (process {supervisor.pid}) …")
             supervisor.send_signal(signal.SIGTERM)
         try:
             with lock.held(folder.lock, wait_seconds=DOWN_SECONDS):
-                state = states.load(folder.state)
+                state = self._known(folder)
                 ended = startup.end_orphans(state, folder, say=self.stdout.write)
                 state.running = None
-                states.save(folder.state, state)
+                if not self._unreadable:
+                    states.save(folder.state, state)
         except AlreadyRunning:
-            raise CommandError(_already_running(states.load(folder.state), folder)) from None
+            raise CommandError(_already_running(self._known(folder), folder)) from None
         self.stdout.write("Stopped." if supervisor or ended else "Nothing ran.")
 
     def _report(self, folder: Folder, *, as_json: bool) -> None:

@@ -61,3 +61,16 @@ def test_every_role_and_the_superuser_get_a_password_of_their_own() -> None:
 def test_a_folder_that_was_removed_meanwhile_is_named(tmp_path: Path) -> None:
     with pytest.raises(DevstackError, match=r"gone/state\.json cannot be written"):
         states.save(tmp_path / "gone" / "state.json", State())
+
+
+def test_what_runs_is_known_also_from_a_file_of_another_version(tmp_path: Path) -> None:
+    path, running = tmp_path / "state.json", Running(Identity(7, 1.5), processes={"api": Identity(8, 2.5)})
+    states.save(path, State(running=running))
+    path.write_text(
+        json.dumps({**json.loads(path.read_text(encoding="utf-8")), "demos": "of another version"}), encoding="utf-8"
+    )
+    with pytest.raises(DevstackError):
+        states.load(path)
+    assert states.salvaged(path) == State(running=running)
+    path.write_bytes(b"\x00 damaged")
+    assert states.salvaged(path) == State()
