@@ -95,14 +95,15 @@ class RowPlan:
             self.rendered[form] = self._render(op, old, new, table).replace(SCHEMA, f"{schema}.")
         return self.rendered[form]
 
-    def images(self, *, schema: str, old: str | None, new: str | None) -> str:
+    def images(self, *, schema: str, old: str | None, new: str | None, relation: str | None = None) -> str:
         """Return the call of `auditlog_images`: what `emit` would record, but for the masks that Python makes."""
+        table = relation or f"{new or old}.tableoid"
         before, after = (
             "NULL::record" if row is None else image_expression(row, self.columns, unmasked="callable")
             for row in (old, new)
         )
         masked = self._masked_changed(old, new) if old and new else "NULL::text[]"
-        call = f"auditlog_images({new or old}.tableoid, {self.key(old)}, {self.key(new)}, {before}, {after}, {masked})"
+        call = f"auditlog_images({table}, {self.key(old)}, {self.key(new)}, {before}, {after}, {masked})"
         return f"{SCHEMA}{call}".replace(SCHEMA, f"{schema}.")
 
     def key(self, row: str | None) -> str:

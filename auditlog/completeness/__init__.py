@@ -1,0 +1,1 @@
+"""What proves that nothing is missing: the baseline of existing rows, the coverage of write paths, bypassed writes."""

@@ -1,0 +1,121 @@
+"""The baseline: an event of each row that is there, so that what was there before registration has a beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import OperationalError, transaction
+
+from auditlog import context
+from auditlog.capture import masked
+from auditlog.completeness.tables import ROW, Table
+from auditlog.vocabulary import Operation
+from auditlog.wake import schedule_wake
+
+LOCKED = "auditlog_s"
+LOCKED_ROW, RELATION = f"({LOCKED}.auditlog_row)", f"{LOCKED}.auditlog_table"
+# A batch that lost against other transactions wrote nothing and is repeated: deadlock, serialization failure.
+REPEATABLE = frozenset({"40P01", "40001"})
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the snapshot of a table is."""
+
+    rows: int
+    # The key of the last row of the last batch; None once all rows are done.
+    last_key: str | None
+
+
+def snapshot(table: Table, *, batch_rows: int, after: str | None = None) -> Iterator[Progress]:
+    """
+    Record the rows of a table with keys beyond `after` in the order of the primary key, and say so after each batch.
+
+    Each batch is a transaction of its own that holds its rows FOR SHARE: an event of the snapshot stands among the
+    other events of its object where its image belongs. Whoever stops between two batches goes on with the last key
+    that was yielded. Repeating a part records its rows again, which does no harm.
+    """
+    rows, last_key, is_done = 0, after, False
+    while not is_done:
+        end = _boundary(table, last_key, batch_rows)
+        rows += _repeated(table, last_key, end)
+        last_key, is_done = end, end is None
+        yield Progress(rows, end)
+
+
+def _boundary(table: Table, after: str | None, batch_rows: int) -> str | None:
+    """
+    Return the key of the last row of the next batch; None where the rest is one.
+
+    Known before rows are locked: the key of a row that had to be waited for may have changed meanwhile, and may not
+    decide where the next batch begins.
+    """
+    condition, params = _range(table, after, None)
+    key = table.plan.key(ROW)
+    with table.connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {key} FROM {table.name} {ROW}{condition} ORDER BY {table.order()} OFFSET %s LIMIT 1",
+            [*params, batch_rows - 1],
+        )
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def _repeated(table: Table, after: str | None, end: str | None) -> int:
+    for _attempt in range(ATTEMPTS - 1):
+        try:
+            return _record(table, after, end)
+        except OperationalError as exc:
+            if getattr(exc.__cause__, "sqlstate", None) not in REPEATABLE:
+                raise
+    return _record(table, after, end)
+
+
+def _record(table: Table, after: str | None, end: str | None) -> int:
+    """
+    Record the rows beyond one key up to another, with one statement; with two where Python makes their masks.
+
+    The sub-select is done with waiting and reading anew before a row is emitted: otherwise a row that had to be waited
+    for is emitted twice, first with the value that it no longer has. Served by the primary key's index.
+    """
+    condition, params = _range(table, after, end)
+    rows = (
+        f"(SELECT {ROW} AS auditlog_row, {ROW}.tableoid AS auditlog_table FROM {table.name} {ROW}{condition} "
+        f"ORDER BY {table.order()} FOR SHARE) {LOCKED}"
+    )
+    frame = (context.frame_members(), None, context.traceparent())
+    if table.plan.registration.mask_callable is None:
+        count = _emit(table, rows, [*frame, *params])
+    else:
+        with transaction.atomic(using=table.connection.alias, durable=True):
+            count = _emit_masked(table, rows, params, frame)
+    schedule_wake(table.connection)
+    return count
+
+
+def _emit(table: Table, rows: str, params: list[Any]) -> int:
+    call = table.plan.emit(schema=table.can.schema, op=Operation.READ, old=None, new=LOCKED_ROW, relation=RELATION)
+    with table.connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT count(auditlog_done) FROM (SELECT {call} AS auditlog_done FROM {rows}) auditlog_events", params
+        )
+        count: int = cursor.fetchone()[0]
+    return count
+
+
+def _emit_masked(table: Table, rows: str, params: list[Any], frame: tuple[Any, ...]) -> int:
+    call = table.plan.images(schema=table.can.schema, old=None, new=LOCKED_ROW, relation=RELATION)
+    with table.connection.cursor() as cursor:
+        cursor.execute(f"SELECT {call} FROM {rows}", params)
+        images = [row[0] for row in cursor.fetchall()]
+    masked.emit(table.connection, table.plan, schema=table.can.schema, op=Operation.READ, rows=images, frame=frame)
+    return len(images)
+
+
+def _range(table: Table, after: str | None, end: str | None) -> tuple[str, list[Any]]:
+    bounds = [(operator, key) for operator, key in ((">", after), ("<=", end)) if key is not None]
+    condition = " AND ".join(table.compared(operator) for operator, _key in bounds)
+    return f" WHERE {condition}" if condition else "", [part for _operator, key in bounds for part in table.parts(key)]

@@ -1,0 +1,1 @@
+"""The commands that prove completeness: baseline, coverage of write paths, bypassed writes."""
