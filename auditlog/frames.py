@@ -75,8 +75,13 @@ class Frames:
         return frame if frame is not None and frame.instance() is instance else None
 
     def of_keys(self, label: str, keys: Iterable[str]) -> list[Frame]:
-        """Return the frames of the objects with these keys: of each the one opened last, whose write is under way."""
-        return [next(reversed(frames.values())) for key in keys if (frames := self._by_key.get((label, key)))]
+        """
+        Return the frames of the objects with these keys: of each the one opened last, whose write is under way.
+
+        One whose row in this table was written has no further write: a failed save, or a later receiver, left it.
+        """
+        newest = [next(reversed(frames.values())) for key in keys if (frames := self._by_key.get((label, key)))]
+        return [frame for frame in newest if label not in frame.captured]
 
     def of_label(self, label: str) -> list[Frame]:
         """Return all open frames of a model."""

@@ -30,3 +30,13 @@ class SamplesConfig(AppConfig):
         auditlog.register(models.Awkward)
         auditlog.register(models.Measured)
         auditlog.register(models.Guarded, bulk="raise")
+        for model in (
+            models.Remark,
+            models.Pamphlet,
+            models.Edition,
+            models.IndexCard,
+            models.Stamp,
+            models.Author,
+            models.Receipt,
+        ):
+            auditlog.register(model)

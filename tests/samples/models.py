@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import uuid
 
+from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
+from django.contrib.contenttypes.models import ContentType
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F
+from django.db.models.functions import Now
 
 
 class Shelf(models.Model):
@@ -148,3 +151,71 @@ class Unwatched(models.Model):
     """Not registered."""
 
     value = models.IntegerField(default=0)
+
+
+class Remark(models.Model):
+    """Points at an object of any model."""
+
+    # Tables without migrations are made before those of Django's own applications.
+    content_type = models.ForeignKey(ContentType, db_constraint=False, on_delete=models.CASCADE)
+    object_id = models.PositiveBigIntegerField()
+    about = GenericForeignKey("content_type", "object_id")
+    text = models.CharField(max_length=50, default="")
+
+
+class Pamphlet(models.Model):
+    """Finds the remarks about it, and takes them along when it goes."""
+
+    title = models.CharField(max_length=50)
+    remarks = GenericRelation(Remark)
+
+
+def elsewhere() -> Country:
+    """Return the country that stands for one that is gone."""
+    return Country.objects.get_or_create(code="??", defaults={"name": "elsewhere"})[0]
+
+
+class Edition(models.Model):
+    """References that get another value when their target goes."""
+
+    printed_in = models.ForeignKey(Country, default="XX", on_delete=models.SET_DEFAULT, related_name="printed")
+    sold_in = models.ForeignKey(Country, on_delete=models.SET(elsewhere), related_name="sold")
+
+
+class IndexCard(models.Model):
+    """Its key is the book's."""
+
+    book = models.OneToOneField(Book, primary_key=True, on_delete=models.CASCADE)
+    drawer = models.CharField(max_length=20, default="")
+
+
+class Stamp(models.Model):
+    """Points at what has a reference as its key."""
+
+    card = models.ForeignKey(IndexCard, on_delete=models.CASCADE)
+
+
+class Author(models.Model):
+    """A relation to the same model that has a direction and fields of its own."""
+
+    name = models.CharField(max_length=50)
+    mentors = models.ManyToManyField(
+        "self", through="Mentorship", through_fields=("pupil", "mentor"), symmetrical=False, related_name="pupils"
+    )
+
+
+class Mentorship(models.Model):
+    """A third reference to the model makes the ends a matter of `through_fields`."""
+
+    arranged_by = models.ForeignKey(Author, null=True, on_delete=models.SET_NULL, related_name="arranged")
+    mentor = models.ForeignKey(Author, on_delete=models.CASCADE, related_name="mentorships")
+    pupil = models.ForeignKey(Author, on_delete=models.CASCADE, related_name="pupilages")
+    weeks = models.IntegerField(default=0)
+
+
+class Receipt(models.Model):
+    """Values that the database puts in."""
+
+    number = models.IntegerField(db_default=7)
+    issued_at = models.DateTimeField(db_default=Now())
+    note = models.CharField(max_length=20, db_default="paid")
