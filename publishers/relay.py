@@ -87,6 +87,7 @@ class Relay:
 
     def run(self) -> None:
         """Publish until told to stop; waits with backoff while PostgreSQL or Kafka is away."""
+        self._await_brokers()
         backoff = Backoff(0.1, 5.0)
         while not self._finished():
             try:
@@ -102,6 +103,24 @@ class Relay:
                 log.warning("relay.waiting_for_postgresql", detail=str(exc).strip(), next_attempt_seconds=seconds)
                 self._wait(seconds)
         self._publisher.restart(wait=False)
+
+    def _await_brokers(self) -> None:
+        """Wait until a broker answers, saying so: without one no shard is worth holding."""
+        while not self._finished():
+            try:
+                self._publisher.topics(timeout_seconds=KAFKA_SECONDS)
+            except BrokersUnavailable as exc:
+                self._wait(self._no_brokers(exc))
+            else:
+                self._trouble.succeeded()
+                return
+
+    def _no_brokers(self, reason: BrokersUnavailable) -> float:
+        """Say that no broker answers, and return how long to wait."""
+        seconds = self._trouble.failed()
+        metrics.UNAVAILABLE.labels("kafka").inc()
+        log.warning("relay.waiting_for_kafka", detail=str(reason), next_attempt_seconds=seconds)
+        return seconds
 
     def _finished(self) -> bool:
         """Return whether to end: told to stop, and nothing in flight, or no time left to wait for it."""
@@ -167,11 +186,8 @@ class Relay:
         try:
             rows = self._admitted(self._fetch(connection))
         except BrokersUnavailable as exc:
-            seconds = self._trouble.failed()
-            metrics.UNAVAILABLE.labels("kafka").inc()
-            log.warning("relay.waiting_for_kafka", detail=str(exc), next_attempt_seconds=seconds)
             self._scanner.forget()
-            self._wait(seconds)
+            self._wait(self._no_brokers(exc))
             return False
         if not rows:
             # The other half was not looked at.

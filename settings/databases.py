@@ -16,6 +16,7 @@ from settings.env import env
 # Commands that need the tables' owner: DDL, partitions, grants.
 OWNER_COMMANDS = frozenset({"migrate", "audit_partitions", "audit_roles", "sqlflush", "flush"})
 LOCAL_DATABASE_URL = "postgres://auditlog_app@127.0.0.1:5433/clinic"
+KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 PLACEHOLDER: dict[str, Any] = {"ENGINE": "django.db.backends.postgresql", "NAME": "unset"}
 
 
@@ -49,6 +50,9 @@ def _apart(default: dict[str, Any] | None, audit: dict[str, Any] | None) -> bool
 def _finished(config: dict[str, Any]) -> dict[str, Any]:
     options = dict(config.get("OPTIONS") or {})
     options.setdefault("connect_timeout", env.integer("DATABASE_CONNECT_TIMEOUT_SECONDS", default=5, minimum=1))
+    # A server that vanished without a word is noticed: seconds, and milliseconds.
+    for name, value in KEEPALIVE.items():
+        options.setdefault(name, value)
     # Shown in pg_stat_activity, so that an operator sees which role of the service holds a connection.
     options.setdefault("application_name", f"auditlog-{command() or 'api'}"[:63])
     return {

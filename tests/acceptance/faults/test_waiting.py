@@ -55,9 +55,9 @@ def test_a_start_without_a_server_waits_longer_and_longer_and_then_works(
     absent: str, request: pytest.FixtureRequest, deployment: Deployment, books: Books, file: Path
 ) -> None:
     bring_back = request.getfixturevalue(absent)
-    # The relay asks for Kafka as soon as there is something to publish. Without Kafka, writing goes on.
-    importing = deployment.start_import(file)
     services = [deployment.start_relay(), deployment.start_consumer()]
+    # Without Kafka, writing goes on; without PostgreSQL, the import waits as well.
+    importing = deployment.start_import(file)
     for service in services:
         deployment.wait_until(lambda: backs_off(service), what=f"waiting lines of {service.name}")  # noqa: B023
     bring_back()
