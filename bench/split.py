@@ -111,11 +111,13 @@ def _parsing_of(sql: str, params: Any) -> float:
 def _naming(sql: str, params: Any) -> float:
     server = connection.connection.info.backend_pid
     with connection.cursor() as cursor:
-        before = on_processor(server)
+        times = []
         for _ in range(PLANNED):
+            before = on_processor(server)
             cursor.execute(f"PREPARE bench AS {sql}", params)
             cursor.execute("DEALLOCATE bench")
-        return (on_processor(server) - before) / PLANNED
+            times.append(on_processor(server) - before)
+        return statistics.median(times)
 
 
 def _planning_of(sql: str, params: Any) -> float:
