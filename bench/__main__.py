@@ -24,7 +24,6 @@ WIDTH = 220
 MEASUREMENTS = {
     "counts": "statements, round trips and WAL bytes of each operation: counted",
     "writes": "write overhead against no audit and against a trigger",
-    "images": "the row itself as image against a list of its columns",
     "split": "where the time of a captured write goes",
     "pipeline": "statements and WAL bytes of relay and consumer: counted",
     "relay": "rows a second, beside a bare loop",

@@ -17,5 +17,4 @@ class BenchConfig(AppConfig):
         from bench import models
 
         auditlog.register(models.Audited, mask_fields=["tax_id"])
-        auditlog.register(models.WholeRow)
-        auditlog.register(models.ListedRow)
+        auditlog.register(models.LoneAudited)

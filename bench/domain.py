@@ -12,15 +12,14 @@ from django.db import connection
 from auditlog.context import set_actor
 from auditlog.roles import Role
 from bench import trigger
-from bench.models import Audited, ListedRow, Person, Plain, PlainRow, Specialty, Triggered, WholeRow
+from bench.models import Audited, LoneAudited, LonePlain, Person, Plain, Specialty, Triggered
 from bench.operations import SEEDED_ROWS, seed, seed_specialties
 from bench.stack import Stack
 
 # What the writes are measured on, by the name under which it is reported.
 CANDIDATES: dict[str, type[Person]] = {"no audit": Plain, "auditlog": Audited, "trigger": Triggered}
 # Nothing refers to these: without audit, Django deletes a row outside a transaction, and rows without reading them.
-LONE_CANDIDATES: dict[str, type[Person]] = {"no audit": PlainRow, "auditlog": WholeRow}
-IMAGE_CANDIDATES: dict[str, type[Person]] = {"no audit": PlainRow, "whole row": WholeRow, "listed": ListedRow}
+LONE_CANDIDATES: dict[str, type[Person]] = {"no audit": LonePlain, "auditlog": LoneAudited}
 ACTOR = "bench"
 
 
@@ -31,7 +30,7 @@ def filled(stack: Stack) -> Iterator[None]:
         if not Specialty.objects.exists():
             trigger.install(owner)
             seed_specialties()
-            for model in (*CANDIDATES.values(), *IMAGE_CANDIDATES.values()):
+            for model in (*CANDIDATES.values(), *LONE_CANDIDATES.values()):
                 seed(model)
         tidy(owner)
     with set_actor(ACTOR), connection.cursor() as cursor:
@@ -45,7 +44,7 @@ def filled(stack: Stack) -> Iterator[None]:
 def tidy(owner: psycopg.Connection[Any]) -> None:
     """Remove what operations added, and all that is dead, so that none inherits the litter of another."""
     owner.execute("TRUNCATE auditlog_outboxevent")
-    for model in (*CANDIDATES.values(), *IMAGE_CANDIDATES.values()):
+    for model in (*CANDIDATES.values(), *LONE_CANDIDATES.values()):
         for table in (*_link_tables(model), model._meta.db_table):
             key = "id" if table == model._meta.db_table else f"{model._meta.model_name}_id"
             owner.execute(f"DELETE FROM {table} WHERE {key} > {SEEDED_ROWS}".encode())

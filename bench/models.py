@@ -64,8 +64,8 @@ class Triggered(Clinician):
     """Audited by a hand-written trigger: see `bench.trigger`."""
 
 
-class Unmasked(Person):
-    """Nothing that keeps an image from being the whole row."""
+class Lone(Person):
+    """No other table refers to it, and it has no many-to-many field and no mask."""
 
     licence = models.CharField(max_length=20)
 
@@ -73,13 +73,9 @@ class Unmasked(Person):
         abstract = True
 
 
-class PlainRow(Unmasked):
+class LonePlain(Lone):
     """Audited by nobody."""
 
 
-class WholeRow(Unmasked):
-    """Registered; its image is the row itself."""
-
-
-class ListedRow(Unmasked):
-    """Registered; its image lists the columns: see `bench.images`."""
+class LoneAudited(Lone):
+    """Registered."""

@@ -39,11 +39,6 @@ class Column:
     db_type: str
     mask: str | None
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether the row itself gives the right value."""
-        return self.mask is None and self._cast() is None
-
     def expression(self, row: str, *, unmasked: str | None = None) -> str:
         """
         Return the SQL of the value out of `row`, a qualified row reference.
@@ -77,7 +72,6 @@ class RowPlan:
     registration: Registration
     columns: tuple[Column, ...]
     key_columns: tuple[str, ...]
-    whole_row: bool
     constants: str
     # Rendering takes as long as a short statement: once for each form.
     rendered: dict[tuple[str | None, ...], str] = field(default_factory=dict, compare=False)
@@ -118,7 +112,7 @@ class RowPlan:
         )
 
     def _image(self, row: str | None) -> str:
-        return "NULL::record" if row is None else image_expression(row, self.columns, whole_row=self.whole_row)
+        return "NULL::record" if row is None else image_expression(row, self.columns)
 
     def _masked_changed(self, old: str, new: str) -> str:
         cases = [
@@ -239,13 +233,13 @@ def key_expression(row: str, columns: tuple[str, ...]) -> str:
     return f"('[' || {parts} || ']')"
 
 
-def image_expression(
-    row: str, columns: tuple[Column, ...], *, whole_row: bool = False, unmasked: str | None = None
-) -> str:
-    """Return the SQL of an image: the row itself where that is right, else a row of the tracked columns."""
-    if whole_row:
-        # A row that came out of a sub-select is a value already; PostgreSQL expands `(value).*` in no argument.
-        return row if row.startswith("(") else f"{row}.*"
+def image_expression(row: str, columns: tuple[Column, ...], *, unmasked: str | None = None) -> str:
+    """
+    Return the SQL of an image: a row of the tracked columns.
+
+    Never the row itself: it holds columns that this process does not know, and the masks of the release that added
+    them neither. See ADR 12.
+    """
     selected = ", ".join(column.expression(row, unmasked=unmasked) for column in columns)
     return f"(SELECT auditlog_r FROM (SELECT {selected}) auditlog_r)"
 
@@ -292,7 +286,6 @@ def _row_plan(model: type[models.Model], connection: BaseDatabaseWrapper) -> Row
         registration=registration,
         columns=columns,
         key_columns=tuple(str(f.column) for f in concrete._meta.pk_fields),
-        whole_row=len(columns) == len(fields) and all(c.is_plain for c in columns),
         constants=", ".join(map(literal, constants)),
     )
 

@@ -12,7 +12,7 @@ from django.db import connection
 from auditlog.context import set_extra_data
 from auditlog.registry import auditlog
 from tests.conftest import Events
-from tests.samples.models import Book, Unwatched
+from tests.samples.models import Book, Shelf, Unwatched
 
 pytestmark = [pytest.mark.postgres_versions, pytest.mark.django_db(transaction=True)]
 
@@ -101,3 +101,18 @@ def test_facts_given_by_the_application_are_stored_as_they_are_told(events: Even
         Book.objects.create(title="Emma")
     (event,) = events()
     assert event["audit"]["context"]["extra"] == {"ticket": "T-1", "amount": 1.5}
+
+
+def test_i9_a_column_that_the_running_code_does_not_know_is_in_no_image(
+    events: Events, owner_connection: psycopg.Connection[Any]
+) -> None:
+    shelf = Shelf.objects.create(name="A")
+    events()
+    owner_connection.execute(f"ALTER TABLE samples_shelf ADD COLUMN added_by_the_next_release text DEFAULT '{SECRET}'")
+    try:
+        Shelf.objects.update(name="B")
+        shelf.delete()
+    finally:
+        owner_connection.execute("ALTER TABLE samples_shelf DROP COLUMN added_by_the_next_release")
+    updated, deleted = events()
+    assert updated["before"].keys() == updated["after"].keys() == deleted["before"].keys() == {"id", "name"}
