@@ -8,6 +8,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, connections
@@ -102,8 +103,8 @@ class Left:
     # Where in the first of them; None: at its beginning.
     position: str | None
 
-    def command_line(self, command: str, *, database: str | None) -> str:
-        """Return the command that does it."""
-        after = ["--after", self.position] if self.position is not None else []
-        alias = ["--database", database] if database else []
-        return shlex.join(["manage.py", command, *self.labels, *alias, *after])
+    def command_line(self, command: str, **options: Any) -> str | None:
+        """Return the command that does it, with these options where they were given; None where nothing is left."""
+        given = {**options, "after": self.position}
+        words = [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
+        return shlex.join(["manage.py", command, *self.labels, *words]) if self.labels else None

@@ -43,7 +43,7 @@ class Command(BaseCommand):
             raise CommandError(str(exc)) from exc
         except DatabaseError as exc:
             failure = exc
-        go_on = left.command_line("audit_snapshot", database=options["database"]) if left.labels else None
+        go_on = left.command_line("audit_snapshot", database=options["database"])
         self._print(rows, go_on, as_json=options["json"])
         if go_on:
             reason = f"The database did not do it: {failure}" if failure else "Stopped."

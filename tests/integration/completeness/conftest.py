@@ -7,11 +7,22 @@ from collections.abc import Callable, Iterator
 from io import StringIO
 from typing import Any
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 
 from auditlog.frames import frames_scope
 
+PROJECT = """
+INSERT INTO auditlog_auditlog (
+    event_id, occurred_at, model, object_pk, action, category, before, after, masked, schema_version, topic, partition,
+    "offset", sequence
+)
+SELECT event_id, occurred_at, v #>> '{audit,model}', key, v #>> '{audit,action}', v #>> '{audit,category}',
+    nullif(v -> 'before', 'null'), nullif(v -> 'after', 'null'), v #> '{audit,masked}', schema_version, topic, 0, id,
+    v #>> '{source,sequence}'
+FROM (SELECT *, value::jsonb AS v FROM auditlog_outboxevent) o
+"""
 # (exit code, report)
 Run = Callable[..., tuple[int, dict[str, Any]]]
 
@@ -39,3 +50,15 @@ def run() -> Run:
         return code, report
 
     return run_command
+
+
+@pytest.fixture
+def project(transactional_db: None, owner_connection: psycopg.Connection[Any]) -> Callable[[], None]:
+    """Return a function that stores what waits in the outbox in the audit log, as relay and consumer do."""
+
+    def store() -> None:
+        with owner_connection.transaction():
+            owner_connection.execute(PROJECT)
+            owner_connection.execute("DELETE FROM auditlog_outboxevent")
+
+    return store

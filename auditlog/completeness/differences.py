@@ -1,0 +1,56 @@
+"""Which columns of a row are not what its last event says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from auditlog.capture.plans import RowPlan, schema_version
+from auditlog.completeness.images import Image, LastEvent, parsed
+
+HASH_PREFIX = "hmac:"
+# What stands in an image for a value that is stored beside it.
+REFERENCE = "$ref"
+
+
+def differing(plan: RowPlan, *, live: Image, last: LastEvent) -> tuple[str, ...]:
+    """
+    Return the columns that differ, in the order of the table.
+
+    Only columns of both images are compared. An event of an earlier form of the table or of its registration may write
+    a value in another way: then text and number count as equal where they look equal, and masks only where both are
+    hashes. Two full masks differ where one of them stands for null.
+    """
+    audited = parsed(last.after or "{}")
+    is_same_form = last.schema_version == schema_version(plan.label, plan.columns)
+    return tuple(_differing(plan, live, audited, last.masked, is_same_form=is_same_form))
+
+
+def _differing(
+    plan: RowPlan, live: Image, audited: Image, masked: frozenset[str], *, is_same_form: bool
+) -> Iterator[str]:
+    for column in plan.columns:
+        name = column.name
+        if name not in live or name not in audited or _is_reference(audited[name]):
+            continue
+        new, old = live[name], audited[name]
+        if _is_hash(new) and _is_hash(old):
+            differs = new != old
+        elif column.mask or name in masked:
+            differs = is_same_form and (new is None) != (old is None)
+        else:
+            differs = new != old and (is_same_form or _shown(new) != _shown(old))
+        if differs:
+            yield name
+
+
+def _is_hash(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(HASH_PREFIX)
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, dict) and REFERENCE in value
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
