@@ -32,7 +32,7 @@ class RequestFacts:
         self.traceparent = _traceparent(request)
         self._fixed = {
             "remote_addr": remote_addr(request),
-            "user_agent": clean(request.headers.get("User-Agent", ""), limit=USER_AGENT_CHARACTERS) or None,
+            "user_agent": clean(_unicode(request.headers.get("User-Agent", "")), limit=USER_AGENT_CHARACTERS) or None,
             "request_id": self.request_id,
             "traceparent": self.traceparent,
             "method": clean(request.method or "", limit=16),
@@ -79,6 +79,14 @@ def remote_addr(request: HttpRequest) -> str | None:
         return str(ipaddress.ip_address(candidate))
     except ValueError:
         return None
+
+
+def _unicode(header: str) -> str:
+    """Return a header as the text that its sender meant: servers hand over bytes as Latin-1 (PEP 3333)."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        return header
 
 
 def _request_id(request: HttpRequest) -> str:
