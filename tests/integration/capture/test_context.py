@@ -82,10 +82,10 @@ def test_i10_a_proxy_that_is_trusted_says_where_the_client_is(client: Client, ev
     assert event["audit"]["actor"] == actor_of(AnonymousUser())
 
 
-@pytest.mark.parametrize("sent", ["naïve ☃".encode(), "naïve".encode("latin-1")])
-def test_a_user_agent_is_told_as_its_sender_meant_it(sent: bytes, client: Client, events: Events) -> None:
+@pytest.mark.parametrize(("sent", "meant"), [("naïve ☃".encode(), "naïve ☃"), ("naïve".encode("latin-1"), "naïve")])
+def test_a_user_agent_is_told_as_its_sender_meant_it(sent: bytes, meant: str, client: Client, events: Events) -> None:
     client.post("/write/x/", headers={"user-agent": sent.decode("latin-1")})
-    assert events()[0]["audit"]["context"]["user_agent"] in {"naïve ☃", "naïve"}
+    assert events()[0]["audit"]["context"]["user_agent"] == meant
 
 
 @pytest.mark.parametrize(
