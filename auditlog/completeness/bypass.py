@@ -37,6 +37,9 @@ class Finding:
     key: str
     kind: Kind
     columns: tuple[str, ...] = ()
+    # What was seen: the row's image, and the order of its last event.
+    live: str | None = None
+    sequence: str | None = None
 
     def members(self) -> dict[str, Any]:
         """Return the finding as `--json` prints it."""
@@ -123,12 +126,8 @@ def settle(
 def judge(table: Table, keys: Sequence[str], rows: Sequence[LiveRow], last: dict[str, LastEvent]) -> list[Finding]:
     """Return how rows and last events disagree."""
     live = {row.key: row for row in rows}
-    verdicts = ((key, _verdict(table, live.get(key), last.get(key))) for key in keys)
-    return [
-        Finding(table.label, table.model._meta.db_table, key, kind, columns)
-        for key, (kind, columns) in verdicts
-        if kind is not None
-    ]
+    judged = (_judged(table, key, live.get(key), last.get(key)) for key in keys)
+    return [finding for finding in judged if finding is not None]
 
 
 def parts(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
@@ -161,6 +160,21 @@ def _check_objects(table: Table, before: str | None, batch_rows: int) -> Iterato
 def _still(table: Table, suspects: Sequence[Finding], batch_rows: int) -> Iterator[Finding]:
     for keys in parts([suspect.key for suspect in suspects], batch_rows):
         yield from compare(table, keys)
+
+
+def _judged(table: Table, key: str, row: LiveRow | None, last: LastEvent | None) -> Finding | None:
+    kind, columns = _verdict(table, row, last)
+    if kind is None:
+        return None
+    return Finding(
+        table.label,
+        table.model._meta.db_table,
+        key,
+        kind,
+        columns,
+        live=row.text if row is not None else None,
+        sequence=last.sequence if last is not None else None,
+    )
 
 
 def _verdict(table: Table, row: LiveRow | None, last: LastEvent | None) -> tuple[Kind | None, tuple[str, ...]]:
