@@ -119,10 +119,12 @@ def _remembering(write: Write, statement: Statement) -> Write:
     Its WHERE sees the locked old row right before the row's own RETURNING: it is kept in a setting in between, as the
     text of the row, and forgotten before the next row.
     """
+    remembered = f"NULLIF(pg_catalog.current_setting('auditlog.remembered', true), '')::{statement.table}"
     return replace(
         write,
         sql=f"{write.sql} WHERE {statement.can.schema}.auditlog_remember({statement.table}.*)",
-        old=f"(NULLIF(pg_catalog.current_setting('auditlog.remembered', true), '')::{statement.table})",
+        # Images are sub-selects, and PostgreSQL evaluates one that names no row once for the whole statement.
+        old=f"(CASE WHEN {statement.table}.tableoid IS NOT NULL THEN {remembered} END)",
         finally_="pg_catalog.set_config('auditlog.remembered', '', true)",
     )
 
@@ -135,7 +137,10 @@ class CapturingUpdate(_Capturing):
         model = self.query.get_meta().model
         statement = captured_change(model, self.query.where, Operation.UPDATE, self.connection)
         execute = super().execute_sql  # type: ignore[misc]
-        return self._run(statement, lambda: execute(result_type))
+        rows = self._run(statement, lambda: execute(result_type))
+        if statement is not None and rows == 0:
+            statement.found_no_row()
+        return rows
 
     def as_sql(self) -> Sql:
         """Return the statement with the event in its RETURNING clause."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import pytest
@@ -114,6 +114,26 @@ def test_batches_are_told_in_the_order_of_the_objects_and_hand_back_their_keys(t
         genre.name += "!"
     assert Genre.objects.bulk_update(genres, ["name"], batch_size=4) == 10
     assert sorted(change["name"] for *_, change in told()) == [(str(n), f"{n}!") for n in range(10)]
+
+
+def test_many_rows_that_conflict_have_each_its_own_past(events: Events) -> None:
+    books = Book.objects.bulk_create([Book(title=str(n), price=n, secret=f"s{n}", code=f"c{n}") for n in range(3)])
+    ann, bob = Reader.objects.bulk_create([Reader(card="A-1"), Reader(card="B-2")])
+    days = [date(2026, 1, day) for day in (1, 2)]
+    loans = [Loan(book=books[0], reader=r, since=day) for r, day in zip((ann, bob), days, strict=True)]
+    Loan.objects.bulk_create(loans)
+    events()
+    for book in books:
+        book.price, book.secret = 10, "another"
+    books.insert(1, Book(pk=10_000, title="new", updated_at=books[0].updated_at))
+    update: dict[str, Any] = {"update_conflicts": True, "unique_fields": ["id"]}
+    Book.objects.bulk_create(books, update_fields=["price", "secret"], **update)
+    told = [(e["op"], e["before"] and (e["before"]["title"], e["before"]["price"])) for e in events()]
+    assert told == [("u", ("0", "0.00")), ("c", None), ("u", ("1", "1.00")), ("u", ("2", "2.00"))]
+    loans[0].since = days[1]  # the other one stays as it is
+    Loan.objects.bulk_create(loans, update_fields=["since"], **update)
+    (event,) = events()
+    assert event["audit"]["m2m"]["through"] == {key(ann): {"since": "2026-01-02"}}
 
 
 def test_update_or_create_tells_what_it_created_with_defaults_of_their_own(told: Told) -> None:

@@ -158,10 +158,11 @@ def test_a_symmetrical_field_tells_each_side(events: Events) -> None:
     events()
     ann.friends.add(bob)
     a, b = str(ann.pk), str(bob.pk)
-    assert sorted(links(events())) == [
+    told: list[tuple[Any, ...]] = [
         ("m2m.add", "samples.reader", a, "friends", [b], []),
         ("m2m.add", "samples.reader", b, "friends", [a], []),
     ]
+    assert sorted(links(events())) == sorted(told)  # as text: 10 comes before 9
 
 
 def test_a_proxy_adds_to_the_same_object(book: Book, genres: list[Genre], events: Events) -> None:
