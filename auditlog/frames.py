@@ -4,13 +4,15 @@ Frames: what only Python knows of an instance whose write is under way, handed f
 A frame is opened by `pre_save` or `pre_delete` and closed by its `post_` signal. It can only ever land on a write of
 its own object: an INSERT finds it by the instance itself, an UPDATE or DELETE by the key in its WHERE clause. What is
 left behind is dropped when a statement fails, when another frame is opened after its own write was captured (a later
-receiver raised), with its instance (an earlier receiver raised), and with the request.
+receiver raised), with its instance (an earlier receiver raised), and with the request; where an UPDATE found no row,
+no later UPDATE or DELETE of the key takes its text.
 """
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
+import threading
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -38,12 +40,16 @@ class Frame:
     captured: set[str] = field(default_factory=set)
     # Whether a statement that names no keys may have been its write.
     assumed: bool = False
+    # Whether an UPDATE found no row of its key: only the INSERT of the instance itself can follow.
+    found_no_row: bool = False
 
 
 class Frames:
     """The open frames of a context, each model's in the order in which they were opened."""
 
     def __init__(self) -> None:
+        # A context that is copied for another thread takes a reference to this object along.
+        self.thread_id = threading.get_ident()
         self._by_label: dict[str, dict[int, Frame]] = {}
         self._by_key: dict[tuple[str, str], dict[int, Frame]] = {}
         self._done: list[Frame] = []
@@ -75,13 +81,8 @@ class Frames:
         return frame if frame is not None and frame.instance() is instance else None
 
     def of_keys(self, label: str, keys: Iterable[str]) -> list[Frame]:
-        """
-        Return the frames of the objects with these keys: of each the one opened last, whose write is under way.
-
-        One whose row in this table was written has no further write: a failed save, or a later receiver, left it.
-        """
-        newest = [next(reversed(frames.values())) for key in keys if (frames := self._by_key.get((label, key)))]
-        return [frame for frame in newest if label not in frame.captured]
+        """Return the frames of the objects with these keys: of each the one opened last, whose write is under way."""
+        return [next(reversed(frames.values())) for key in keys if (frames := self._by_key.get((label, key)))]
 
     def of_label(self, label: str) -> list[Frame]:
         """Return all open frames of a model."""
@@ -124,9 +125,9 @@ _labels: contextvars.ContextVar[tuple[tuple[str, dict[str, str]], ...]] = contex
 
 
 def current_frames() -> Frames:
-    """Return the frames of this thread or task, made on first use."""
+    """Return the frames of this thread or task, made on first use: never those of the thread that gave its context."""
     frames = _frames.get()
-    if frames is None:
+    if frames is None or frames.thread_id != threading.get_ident():
         frames = Frames()
         _frames.set(frames)
     return frames

@@ -138,6 +138,11 @@ class Statement:
             for frame in current_frames().of_label(label):
                 frame.assumed = True
 
+    def found_no_row(self) -> None:
+        """Note on the frames that the UPDATE found no row: no later write of these keys may tell what they say."""
+        for frame in self.frames:
+            frame.found_no_row = True
+
     def failed(self) -> None:
         """Forget the frames of a statement that raised: they must not land on a later write."""
         current_frames().drop(self.frames)
@@ -155,10 +160,11 @@ class Statement:
         return context.frame_members(), self._reprs(label), context.traceparent()
 
     def _reprs(self, label: str) -> str | None:
+        inserts = self.operation is Operation.CREATE
         reprs = {
             "" if frame.key is None else frame.key: frame.repr
             for frame in self.frames
-            if frame.repr is not None and label in frame.labels
+            if frame.repr is not None and label in frame.labels and (inserts or not frame.found_no_row)
         }
         return encode(reprs) if reprs else None
 
