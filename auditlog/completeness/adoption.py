@@ -43,7 +43,7 @@ def adopt(table: Table, finding: Finding) -> bool:
             row = _held(table, finding)
             until = images.clock(table)
             last = images.last_events(table, [finding.key], until=until).get(finding.key)
-            is_as_found = (row and row.text, last and last.sequence) == (finding.live, finding.sequence)
+            is_as_found = (row and row.digest, last and last.sequence) == (finding.seen, finding.sequence)
             if not is_as_found or images.waiting(table, [finding.key]):
                 return False
             _record(table, finding, row, last)

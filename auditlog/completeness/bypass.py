@@ -37,8 +37,8 @@ class Finding:
     key: str
     kind: Kind
     columns: tuple[str, ...] = ()
-    # What was seen: the row's image, and the order of its last event.
-    live: str | None = None
+    # What was seen: the row's image, as its digest, and the order of its last event.
+    seen: bytes | None = None
     sequence: str | None = None
 
     def members(self) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def _judged(table: Table, key: str, row: LiveRow | None, last: LastEvent | None)
         key,
         kind,
         columns,
-        live=row.text if row is not None else None,
+        seen=row.digest if row is not None else None,
         sequence=last.sequence if last is not None else None,
     )
 

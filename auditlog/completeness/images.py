@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,11 @@ class LiveRow:
     def image(self) -> Image:
         """The tracked columns."""
         return parsed(self.text)
+
+    @property
+    def digest(self) -> bytes:
+        """What tells this state of the row from another, and is small."""
+        return hashlib.sha256(self.text.encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
