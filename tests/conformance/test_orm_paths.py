@@ -15,6 +15,7 @@ from tests.conftest import Events
 from tests.samples.models import (
     Author,
     Book,
+    BookProxy,
     Comic,
     Country,
     Edition,
@@ -295,6 +296,18 @@ def test_managers_of_links_tell_what_they_make_and_what_they_link(told: Told) ->
     assert told() == [
         ("m2m.remove", "book", key(book), ("genres", [], [key(shared), key(made), key(other)])),
         ("m2m.add", "book", key(book), ("genres", [key(shared)], [])),
+    ]
+
+
+def test_sets_written_through_a_proxy_are_those_of_its_table(told: Told) -> None:
+    one, two = BookProxy.objects.bulk_create([BookProxy(title="one"), BookProxy(title="two")])
+    assert BookProxy.objects.filter(title="one").update(title="changed") == 1
+    assert BookProxy.objects.filter(title="two")._raw_delete("default") == 1
+    assert briefly(told) == [
+        ("create", "book", key(one)),
+        ("create", "book", key(two)),
+        ("update", "book", key(one)),
+        ("delete", "book", key(two)),
     ]
 
 
