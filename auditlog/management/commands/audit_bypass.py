@@ -15,8 +15,8 @@ from auditlog.completeness.adoption import adopt
 from auditlog.completeness.bypass import Checked, Finding, check, check_sample, settle
 from auditlog.completeness.command import Bar, Left, add_table_arguments, chosen_tables, positive, progress_bar
 from auditlog.completeness.images import outbox_reader
-from auditlog.completeness.stopping import stop_at_signals
 from auditlog.completeness.tables import BadKey, Table
+from auditlog.stopping import stop_at_signals
 
 GRACE_SECONDS = 10.0
 # Findings in the text for people; --json names all.

@@ -11,8 +11,8 @@ from django.db import DatabaseError
 
 from auditlog.completeness.command import Bar, Left, add_table_arguments, chosen_tables, progress_bar
 from auditlog.completeness.snapshot import snapshot
-from auditlog.completeness.stopping import stop_at_signals
 from auditlog.completeness.tables import BadKey, Table
+from auditlog.stopping import stop_at_signals
 
 
 class Command(BaseCommand):

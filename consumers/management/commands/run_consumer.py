@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from types import FrameType
 from typing import Any
 
 import structlog
@@ -13,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from prometheus_client import start_http_server
 
 from auditlog import topics
+from auditlog.stopping import stop_at_signals
 from consumers.kafka import Source
 from consumers.loop import Loop, locator, wait_for_brokers
 from consumers.projector import Projector
@@ -39,34 +38,27 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Consume until a signal."""
-        stop = _stopped_by_signals()
         if options["metrics_port"]:
             start_http_server(options["metrics_port"])
-        projector = Projector(group=options["group"])
-        source = Source(connection=settings.KAFKA_CONNECTION, group=options["group"], locate=locator(projector, stop))
-        try:
-            if wait_for_brokers(source, stop):
-                names = topics.all_topics()
-                log.info("consumer.started", group=options["group"], topics=len(names))
-                source.subscribe(names)
-                Loop(
-                    source=source,
-                    projector=projector,
-                    stop=stop,
-                    batch_rows=settings.CONSUMER_BATCH_ROWS,
-                    batch_seconds=settings.CONSUMER_BATCH_MILLISECONDS / 1000,
-                ).run()
-        finally:
-            source.close()
+        with stop_at_signals(second_ends=False) as stop:
+            _consume(options["group"], stop)
         log.info("consumer.stopped")
 
 
-def _stopped_by_signals() -> threading.Event:
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
-    return stop
+def _consume(group: str, stop: threading.Event) -> None:
+    projector = Projector(group=group)
+    source = Source(connection=settings.KAFKA_CONNECTION, group=group, locate=locator(projector, stop))
+    try:
+        if wait_for_brokers(source, stop):
+            names = topics.all_topics()
+            log.info("consumer.started", group=group, topics=len(names))
+            source.subscribe(names)
+            Loop(
+                source=source,
+                projector=projector,
+                stop=stop,
+                batch_rows=settings.CONSUMER_BATCH_ROWS,
+                batch_seconds=settings.CONSUMER_BATCH_MILLISECONDS / 1000,
+            ).run()
+    finally:
+        source.close()

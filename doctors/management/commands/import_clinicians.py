@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-import threading
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from auditlog.stopping import Stop, stop_at_signals
 from doctors.clinicians.importer import BATCH_ROWS, DatabaseUnavailable, Waiting, import_rows
 from doctors.clinicians.report import ImportReport
 from doctors.clinicians.source import ClinicianFile, UnreadableFile
@@ -54,7 +51,7 @@ class Command(BaseCommand):
         started = time.monotonic()
         self._as_json: bool = options["json"]
         try:
-            with ClinicianFile(options["file"], encoding=options["encoding"]) as source, _signals() as stop:
+            with ClinicianFile(options["file"], encoding=options["encoding"]) as source, stop_at_signals() as stop:
                 report = self._import(source, stop, options)
         except UnreadableFile as exc:
             raise CommandError(str(exc)) from exc
@@ -65,7 +62,7 @@ class Command(BaseCommand):
         if not report.complete:
             raise CommandError(f"Stopped. {_resume(report)}", returncode=SIGNAL_EXIT_BASE + stop.number)
 
-    def _import(self, source: ClinicianFile, stop: _Stop, options: dict[str, Any]) -> ImportReport:
+    def _import(self, source: ClinicianFile, stop: Stop, options: dict[str, Any]) -> ImportReport:
         console = Console(stderr=True)
         columns = (TextColumn("importing"), BarColumn(), TextColumn("{task.fields[rows]} rows"), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
@@ -94,33 +91,6 @@ class Command(BaseCommand):
             self.stdout.write(f"    line {row.line}: {row.reason}")
         if len(report.rejected) > SHOWN_REJECTIONS:
             self.stdout.write(f"    … and {len(report.rejected) - SHOWN_REJECTIONS} more: --json lists all")
-
-
-class _Stop(threading.Event):
-    """Set by the first signal; remembers which."""
-
-    number: int = signal.SIGTERM
-
-
-@contextmanager
-def _signals() -> Iterator[_Stop]:
-    """Turn SIGINT and SIGTERM into a stop between batches; a second one ends the process at once."""
-    stop = _Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def on_signal(number: int, _frame: object) -> None:
-        stop.number = number
-        stop.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _positive(text: str) -> int:

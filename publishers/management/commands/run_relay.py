@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import threading
 import uuid
-from types import FrameType
 from typing import Any
 
 import psycopg
@@ -16,6 +14,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from prometheus_client import start_http_server
 
+from auditlog.stopping import stop_at_signals
 from publishers.kafka import BadConfiguration, Publisher
 from publishers.leases import Leases
 from publishers.relay import Limits, Relay
@@ -41,13 +40,13 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Relay until a signal."""
-        stop = _stopped_by_signals()
         if options["metrics_port"]:
             start_http_server(options["metrics_port"])
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         log.info("relay.started", owner=owner)
         try:
-            _relay(owner, stop).run()
+            with stop_at_signals(second_ends=False) as stop:
+                _relay(owner, stop).run()
         except BadConfiguration as exc:
             raise CommandError(str(exc)) from exc
         except psycopg.ProgrammingError as exc:
@@ -70,14 +69,3 @@ def _relay(owner: str, stop: threading.Event) -> Relay:
             ledger_days=settings.OUTBOX_LEDGER_DAYS,
         ),
     )
-
-
-def _stopped_by_signals() -> threading.Event:
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
-    return stop

@@ -8,17 +8,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+class Stop(threading.Event):
+    """Set by the first signal; remembers which."""
+
+    number: int = signal.SIGTERM
+
+
 @contextmanager
-def stop_at_signals() -> Iterator[threading.Event]:
-    """Set the event at the first SIGINT or SIGTERM; a second one has its usual effect, at once."""
-    stop = threading.Event()
+def stop_at_signals(*, second_ends: bool = True) -> Iterator[Stop]:
+    """
+    Set the event at the first SIGINT or SIGTERM.
+
+    A second one has its usual effect, at once, unless `second_ends` is false: what drains must not be cut short by an
+    impatient supervisor. Outside the main thread, which alone may handle signals, nothing sets the event.
+    """
+    stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
     def on_signal(number: int, _frame: object) -> None:
+        stop.number = number
         stop.set()
-        signal.signal(number, before[signal.Signals(number)])
+        if second_ends:
+            signal.signal(number, before[signal.Signals(number)])
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
