@@ -65,13 +65,15 @@ def test_a_signal_keeps_what_is_committed_and_the_exit_code_says_so(
             yield row
 
     monkeypatch.setattr(ClinicianFile, "__iter__", interrupted)
+    # A shell may have started us with SIGINT ignored.
+    handler = signal.getsignal(signal.SIGINT)
 
     with pytest.raises(CommandError, match=r"up to line 11 is committed") as stopped:
         call_command("import_clinicians", str(clinician_file), "--batch-rows", "10")
 
     assert stopped.value.returncode == code
     assert PracticeLocation.objects.count() == 10
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_a_connection_that_is_lost_between_batches_costs_nothing(
