@@ -100,6 +100,15 @@ def test_relay_and_consumer_work_in_batches_with_a_fixed_number_of_statements(fi
         assert work["statements"] <= 50 + 20 * work["batches"], name
 
 
+@pytest.fixture
+def children_hear_interrupts() -> Iterator[None]:
+    """A shell may have started us with SIGINT ignored, which children inherit; what has a handler, they have not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("children_hear_interrupts")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_run_leaves_no_process_and_no_file(
     number: signal.Signals, directory: Path, tmp_path: Path, wait_until: WaitUntil
