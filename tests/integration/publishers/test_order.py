@@ -30,11 +30,13 @@ def test_i4_events_keep_their_order_when_relays_are_killed_and_take_over(
     broker: Broker, topic: str, outbox: Outbox, start_process: StartProcess, wait_until: WaitUntil
 ) -> None:
     small = {"RELAY_BATCH_ROWS": "50"}
-    committed = outbox.add(topic, *KEYS * 800)
     first, second = start_process(**small), start_process(**small)
     wait_until(lambda: len(set(outbox.owners().values())) == 2)
+    committed: list[Committed] = []
     for victim in (first, second):
+        # More than can be published before the victim is killed.
         wanted = len(outbox.ledger()) + 300
+        committed += outbox.add(topic, *KEYS * 800)
         wait_until(lambda wanted=wanted: len(outbox.ledger()) >= wanted)
         victim.kill()
         committed += outbox.add(topic, *KEYS * 100)
