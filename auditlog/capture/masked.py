@@ -14,7 +14,7 @@ import structlog
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from auditlog import metrics
-from auditlog.capture.plans import MASK, RowPlan
+from auditlog.capture.plans import LITERAL_KEY, MASK, Column, RowPlan
 from auditlog.text import encode
 
 log = structlog.get_logger(__name__)
@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 # What `auditlog_images` returns of one row: relation, old key, new key, before, after, changed masked columns.
 Images = list[str | None]
 NULL = b"null"
+LITERAL = f'{{"{LITERAL_KEY}"'.encode()
 EMIT = """
 SELECT {schema}.auditlog_emit_images(
     %s, {constants}, i.relation::oid, i.old_key, i.new_key, i.before, i.after,
@@ -70,11 +71,13 @@ def _image(text: str | None, row: RowPlan) -> str | None:
     image = _decoder.decode(text)
     for column in row.columns:
         if column.mask == "callable" and bytes(image[column.name]) != NULL:
-            image[column.name] = msgspec.Raw(encode(_masked(image[column.name], row)).encode())
+            image[column.name] = msgspec.Raw(encode(_masked(image[column.name], column, row)).encode())
     return msgspec.json.encode(image).decode()
 
 
-def _masked(raw: msgspec.Raw, row: RowPlan) -> str:
+def _masked(raw: msgspec.Raw, column: Column, row: RowPlan) -> str:
+    if column.holds_json and bytes(raw).startswith(LITERAL):
+        raw = _decoder.decode(raw)[LITERAL_KEY]
     value = msgspec.json.decode(raw)
     make = row.registration.mask_callable
     try:

@@ -26,8 +26,13 @@ MASK = "***"
 SCHEMA = "\x00"
 # Numbers that a JSON parser would round travel as text; bytes as base64 in one line.
 TEXT_TYPES = ("numeric", "decimal")
-BYTES_TYPE = "bytea"
 BASE64 = "translate(encode({0}, 'base64'), E'\\n', '')"
+# A JSON value that stands by itself: JSON null where the column can be NULL, and objects that look like one of ours.
+LITERAL_KEY = "$json"
+OURS = {
+    "json": "json_typeof({0}) = 'object' AND {0}::text ~ '\"[$](json|ref)\"'",
+    "jsonb": "{0} ?| ARRAY['$json', '$ref']",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,12 @@ class Column:
     field_name: str
     db_type: str
     mask: str | None
+    nullable: bool = False
+
+    @property
+    def holds_json(self) -> bool:
+        """Whether the column is one of JSON, in which `{"$json": value}` stands for the value."""
+        return self.db_type in OURS
 
     def expression(self, row: str, *, unmasked: str | None = None) -> str:
         """
@@ -56,12 +67,20 @@ class Column:
     def _cast(self) -> str | None:
         if self.db_type.startswith(TEXT_TYPES):
             return "{}::text[]" if self.db_type.endswith("]") else "{}::text"
-        if self.db_type == BYTES_TYPE:
-            return BASE64
-        if self.db_type == f"{BYTES_TYPE}[]":
-            elements = f"SELECT {BASE64.format('auditlog_e')} FROM unnest({{0}}) auditlog_e"
-            return f"CASE WHEN {{0}} IS NOT NULL THEN ARRAY({elements}) END"
-        return None
+        if self.db_type.endswith("[]"):
+            element = _cast_of(self.db_type.removesuffix("[]"), nullable=True)
+            elements = element and f"SELECT {element.format('auditlog_e')} FROM unnest({{0}}) auditlog_e"
+            return elements and f"CASE WHEN {{0}} IS NOT NULL THEN ARRAY({elements}) END"
+        return _cast_of(self.db_type, nullable=self.nullable)
+
+
+def _cast_of(db_type: str, *, nullable: bool) -> str | None:
+    if db_type == "bytea":
+        return BASE64
+    if db_type in OURS:
+        null = f"{db_type}_typeof({{0}}) = 'null' OR " if nullable else ""
+        return f"CASE WHEN {null}{OURS[db_type]} THEN {db_type}_build_object('{LITERAL_KEY}', {{0}}) ELSE {{0}} END"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +311,7 @@ def _row_plan(model: type[models.Model], connection: BaseDatabaseWrapper) -> Row
 
 def _column(field: Any, registration: Registration, connection: BaseDatabaseWrapper) -> Column:
     db_type = (field.db_type(connection) or "").lower()
-    return Column(field.column, field.name, db_type, registration.masks.get(field.name))
+    return Column(field.column, field.name, db_type, registration.masks.get(field.name), field.null)
 
 
 def _link_plan(model: type[models.Model], connection: BaseDatabaseWrapper) -> LinkPlan | None:

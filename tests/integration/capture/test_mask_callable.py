@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import DatabaseError, IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, JSONField, Value
 
 from auditlog.errors import RegistrationError
 from auditlog.registry import auditlog
@@ -72,6 +72,13 @@ def test_every_write_has_the_masks_that_the_function_makes(events: Events) -> No
     assert (updated["after"]["quantity"], updated["audit"]["masked_changed"]) == ("***46", ["title", "quantity"])
     assert (one["after"]["note"], two["after"]["note"]) == ("******1}", None)
     assert (deleted["op"], deleted["before"]["title"], deleted["after"]) == ("d", "ab", None)
+
+
+@pytest.mark.usefixtures("masked")
+def test_json_reaches_the_function_as_it_stands_in_the_column(events: Events) -> None:
+    Book.objects.create(title="ab", note={"$ref": 1})
+    Book.objects.create(title="ab", note=Value(None, JSONField()))
+    assert [event["after"]["note"] for event in events()] == ["*********1}", "**ll"]
 
 
 @pytest.mark.usefixtures("masked")

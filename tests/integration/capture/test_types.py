@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import JSONField, Value
 
 from auditlog.capture.plans import Column
 from tests.conftest import Events
@@ -95,6 +96,17 @@ def test_i8_what_json_has_no_number_for_is_text(events: Events) -> None:
     assert [event["after"]["ratio"] for event in events()] == ["NaN", "Infinity", "-Infinity"]
 
 
+def test_i3_json_null_is_not_sql_null(events: Events) -> None:
+    row = Measured.objects.create(extra=None)
+    Measured.objects.update(extra=Value(None, JSONField()))
+    row.refresh_from_db()
+    row.save()  # as Django reads it: None, which it writes as NULL
+    created, to_json_null, to_sql_null = events()
+    assert created["after"]["extra"] is None
+    assert (to_json_null["before"]["extra"], to_json_null["after"]["extra"]) == (None, {"$json": None})
+    assert (to_sql_null["before"]["extra"], to_sql_null["after"]["extra"]) == ({"$json": None}, None)
+
+
 def test_an_update_of_a_date_at_infinity_is_told(events: Events) -> None:
     row = Measured.objects.create(amount=1)
     events()
@@ -118,11 +130,20 @@ def test_an_update_of_a_date_at_infinity_is_told(events: Events) -> None:
         ("real", "0.1::real", 0.1),
         ("bigint", "9223372036854775807", 9223372036854775807),
         ("inet", "'192.0.2.0/24'::inet", "192.0.2.0/24"),
-        ("jsonb", "'null'::jsonb", None),
+        ("jsonb", "NULL::jsonb", None),
+        ("jsonb", "'null'::jsonb", {"$json": None}),
+        ("jsonb", """'{"$json": 1, "a": 2}'::jsonb""", {"$json": {"$json": 1, "a": 2}}),
+        ("jsonb", """'{"$ref": "#/definitions/a"}'::jsonb""", {"$json": {"$ref": "#/definitions/a"}}),
+        ("jsonb", """'{"deep": {"$ref": "a", "none": null}}'::jsonb""", {"deep": {"$ref": "a", "none": None}}),
+        ("jsonb[]", "ARRAY['null', NULL, '[]']::jsonb[]", [{"$json": None}, None, []]),
+        ("json", "'null'::json", {"$json": None}),
+        ("json", """'{"b": "\\u0000", "$ref": 1}'::json""", {"$json": {"b": "\x00", "$ref": 1}}),
+        ("json", """'["$ref"]'::json""", ["$ref"]),
+        ("json", "'1.10'::json", 1.1),
     ],
 )
 def test_i3_a_type_of_postgres_has_its_text(db_type: str, value: str, image: Any, transactional_db: None) -> None:
-    shown = Column("c", "c", db_type, None).expression("r")
+    shown = Column("c", "c", db_type, None, nullable=True).expression("r")
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT auditlog_image(x) FROM (SELECT {shown} FROM (SELECT {value} AS c) r) x")
         assert json.loads(cursor.fetchone()[0]) == {"c": image}
