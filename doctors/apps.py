@@ -12,7 +12,8 @@ class DoctorsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register what is audited."""
-        from doctors import audit
+        """Register what is audited, and connect the receivers."""
+        from doctors import audit, receivers
 
         audit.register()
+        receivers.connect_all()

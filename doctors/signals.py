@@ -1,0 +1,21 @@
+"""
+Signals that this domain sends; receivers are in `doctors.receivers`.
+
+All are sent inside the transaction of the change, so that what a receiver does to the outside world belongs into
+`transaction.on_commit`.
+"""
+
+from __future__ import annotations
+
+from django.dispatch import Signal
+
+# A doctor may be booked from now on. Provides: doctor, activated_by.
+doctor_activated = Signal()
+# A doctor may not be booked any more. Provides: doctor, deactivated_by.
+doctor_deactivated = Signal()
+# Provides: appointment, patient, doctor.
+appointment_booked = Signal()
+# Provides: appointment, cancelled_by, reason.
+appointment_cancelled = Signal()
+# Doctors were written by statements that send no signals of their own, as set-based ones do. Provides: doctor_ids.
+doctors_written = Signal()
