@@ -7,6 +7,7 @@ fast paths away from the whole project.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -69,12 +70,8 @@ def check_save(
 ) -> None:
     """post_save: close the frame and check that the write was captured."""
     # A save that sets no column of this table writes none of its rows.
-    writes = created or any(
-        not field.primary_key
-        and not field.generated
-        and (update_fields is None or update_fields & {field.name, field.attname})
-        for field in concrete_of(sender)._meta.local_concrete_fields
-    )
+    names = _names_of_columns_set(sender)
+    writes = created or (bool(names) if update_fields is None else not names.isdisjoint(update_fields))
     operation = Operation.CREATE if created else Operation.UPDATE
     _close(instance, sender, using=using, operation=operation, expected=writes)
 
@@ -119,10 +116,18 @@ def concrete_of(model: type[models.Model]) -> type[models.Model]:
     return model._meta.concrete_model or model
 
 
+@functools.cache
 def labels_of(model: type[models.Model]) -> tuple[str, ...]:
     """Return the labels of the tables that saving an instance may touch: its concrete model's and their parents'."""
     concrete = concrete_of(model)
     return concrete._meta.label_lower, *(parent._meta.label_lower for parent in concrete._meta.all_parents)
+
+
+@functools.cache
+def _names_of_columns_set(model: type[models.Model]) -> frozenset[str]:
+    """Return the names, of fields and attributes, that a save can set in the table of a model."""
+    fields = concrete_of(model)._meta.local_concrete_fields
+    return frozenset(name for f in fields if not f.primary_key and not f.generated for name in (f.name, f.attname))
 
 
 def _open(instance: models.Model, labels: tuple[str, ...], *, wanted: bool) -> None:
