@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
 
 class UncapturedReason(StrEnum):
@@ -21,3 +21,9 @@ UNCAPTURED_WRITES = Counter(
 )
 MASK_FAILURES = Counter("auditlog_mask_failures", "Values masked in full because mask_callable raised.", ["model"])
 REPR_FAILURES = Counter("auditlog_object_repr_failures", "Objects whose __str__ raised while being framed.", ["model"])
+REQUEST_SECONDS = Histogram(
+    "auditlog_api_request_seconds",
+    "Seconds to answer a request of the API.",
+    ["area", "method", "status"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)

@@ -59,11 +59,13 @@ class Loop:
     stop: threading.Event
     batch_rows: int
     batch_seconds: float
+    # Called each time that the loop goes round, also while it waits for the database.
+    beat: Callable[[], None] = metrics.LAST_LOOP.set_to_current_time
 
     def run(self) -> None:
         """Consume until `stop` is set; a batch that is being stored is finished first."""
         while not self.stop.is_set():
-            metrics.LAST_LOOP.set_to_current_time()
+            self.beat()
             batch = self.source.fetch(rows=self.batch_rows, seconds=self.batch_seconds)
             if batch.records:
                 self._store(batch)
@@ -111,7 +113,7 @@ class Loop:
             if self.stop.is_set():
                 return
             self.source.idle(seconds=SLICE_SECONDS)
-            metrics.LAST_LOOP.set_to_current_time()
+            self.beat()
 
 
 def waits() -> Iterator[float]:
@@ -123,12 +125,13 @@ def waits() -> Iterator[float]:
 
 
 def locator(
-    projector: Projector, stop: threading.Event
+    projector: Projector, stop: threading.Event, beat: Callable[[], None] = metrics.LAST_LOOP.set_to_current_time
 ) -> Callable[[Collection[Partition]], Mapping[Partition, int | None] | None]:
     """Return a function that reads positions, waiting for the database; None once `stop` is set."""
 
     def locate(partitions: Collection[Partition]) -> Mapping[Partition, int | None] | None:
         for seconds in waits():
+            beat()
             try:
                 return projector.positions(partitions)
             except Unavailable as exc:
@@ -140,9 +143,10 @@ def locator(
     return locate
 
 
-def wait_for_brokers(source: BatchSource, stop: threading.Event) -> bool:
+def wait_for_brokers(source: BatchSource, stop: threading.Event, beat: Callable[[], None]) -> bool:
     """Wait until a broker answers, saying so; False where `stop` came first."""
     for seconds in waits():
+        beat()
         try:
             source.check(timeout_seconds=3)
         except BrokersUnavailable as exc:

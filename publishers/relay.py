@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -69,12 +70,15 @@ class Relay:
         leases: Leases,
         stop: threading.Event,
         limits: Limits,
+        beat: Callable[[], None] = metrics.LAST_LOOP.set_to_current_time,
     ) -> None:
+        """`beat` is called each time that the loop goes round, also while it waits for a server."""
         options = " ".join(f"-c {name}={value}" for name, value in SESSION_SETTINGS.items())
         # As start-up options, which a transaction pooler refuses: LISTEN and settings would be lost there in silence.
         own = {"options": f"{parameters.get('options', '')} {options}", "application_name": "auditlog-relay"}
         self._parameters = {**KEEPALIVE, **parameters, **own, "prepare_threshold": None}
         self._publisher, self._leases, self._stop, self._limits = publisher, leases, stop, limits
+        self._beat = beat
         self._scanner = Scanner(rows=limits.batch_rows, size=limits.batch_bytes)
         self._topics = Topics()
         self._in_flight: list[Batch] = []
@@ -90,6 +94,7 @@ class Relay:
         self._await_brokers()
         backoff = Backoff(0.1, 5.0)
         while not self._finished():
+            self._beat()
             try:
                 with psycopg.connect(**self._parameters) as connection:
                     connection.execute(f"LISTEN {CHANNEL}")
@@ -107,6 +112,7 @@ class Relay:
     def _await_brokers(self) -> None:
         """Wait until a broker answers, saying so: without one no shard is worth holding."""
         while not self._finished():
+            self._beat()
             try:
                 self._publisher.topics(timeout_seconds=KAFKA_SECONDS)
             except BrokersUnavailable as exc:
@@ -132,7 +138,7 @@ class Relay:
 
     def _work(self, connection: psycopg.Connection[Any]) -> None:
         while not self._finished():
-            metrics.LAST_LOOP.set_to_current_time()
+            self._beat()
             self._keep_leases(connection)
             self._look_around(connection)
             started = self._start(connection)

@@ -9,6 +9,7 @@ from settings.databases import database_settings
 from settings.env import env
 from settings.kafka import *  # noqa: F403
 from settings.logs import logging_settings
+from settings.processes import *  # noqa: F403
 from settings.rest import *  # noqa: F403
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -37,6 +38,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "auditlog.api.probes.ProbeMiddleware",
+    "auditlog.api.timing.TimingMiddleware",
     "auditlog.api.edge.EdgeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -44,7 +44,7 @@ def given(env: Environment) -> dict[str, str]:
 def fallbacks(env: Environment) -> dict[str, str]:
     """Return values for names that the environment does not set."""
     folder = data_dir(env)
-    values = {"MEDIA_ROOT": str(folder / "media")}
+    values = {"MEDIA_ROOT": str(folder / "media"), "HEARTBEAT_DIR": str(folder / "heartbeats")}
     # The stack itself must not take what an earlier one left behind for the user's wish.
     if command() == "devstack" or not (wanted := {"DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS"} - given(env).keys()):
         return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -11,7 +12,9 @@ from django.core.management.base import BaseCommand, CommandParser
 from prometheus_client import start_http_server
 
 from auditlog import topics
+from auditlog.heartbeat import RunLoop, heartbeat
 from auditlog.stopping import stop_at_signals
+from consumers import metrics
 from consumers.kafka import Source
 from consumers.loop import Loop, locator, wait_for_brokers
 from consumers.projector import Projector
@@ -40,16 +43,16 @@ class Command(BaseCommand):
         """Consume until a signal."""
         if options["metrics_port"]:
             start_http_server(options["metrics_port"])
-        with stop_at_signals(second_ends=False) as stop:
-            _consume(options["group"], stop)
+        with stop_at_signals(second_ends=False) as stop, heartbeat(RunLoop.CONSUMER, gauge=metrics.LAST_LOOP) as alive:
+            _consume(options["group"], stop, alive.beat)
         log.info("consumer.stopped")
 
 
-def _consume(group: str, stop: threading.Event) -> None:
+def _consume(group: str, stop: threading.Event, beat: Callable[[], None]) -> None:
     projector = Projector(group=group)
-    source = Source(connection=settings.KAFKA_CONNECTION, group=group, locate=locator(projector, stop))
+    source = Source(connection=settings.KAFKA_CONNECTION, group=group, locate=locator(projector, stop, beat))
     try:
-        if wait_for_brokers(source, stop):
+        if wait_for_brokers(source, stop, beat):
             names = topics.all_topics()
             log.info("consumer.started", group=group, topics=len(names))
             source.subscribe(names)
@@ -59,6 +62,7 @@ def _consume(group: str, stop: threading.Event) -> None:
                 stop=stop,
                 batch_rows=settings.CONSUMER_BATCH_ROWS,
                 batch_seconds=settings.CONSUMER_BATCH_MILLISECONDS / 1000,
+                beat=beat,
             ).run()
     finally:
         source.close()

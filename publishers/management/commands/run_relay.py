@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -14,7 +15,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from prometheus_client import start_http_server
 
+from auditlog.heartbeat import RunLoop, heartbeat
 from auditlog.stopping import stop_at_signals
+from publishers import metrics
 from publishers.kafka import BadConfiguration, Publisher
 from publishers.leases import Leases
 from publishers.relay import Limits, Relay
@@ -45,8 +48,8 @@ class Command(BaseCommand):
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         log.info("relay.started", owner=owner)
         try:
-            with stop_at_signals(second_ends=False) as stop:
-                _relay(owner, stop).run()
+            with stop_at_signals(second_ends=False) as stop, heartbeat(RunLoop.RELAY, gauge=metrics.LAST_LOOP) as alive:
+                _relay(owner, stop, alive.beat).run()
         except BadConfiguration as exc:
             raise CommandError(str(exc)) from exc
         except psycopg.ProgrammingError as exc:
@@ -55,12 +58,13 @@ class Command(BaseCommand):
         log.info("relay.stopped")
 
 
-def _relay(owner: str, stop: threading.Event) -> Relay:
+def _relay(owner: str, stop: threading.Event, beat: Callable[[], None]) -> Relay:
     return Relay(
         parameters=connection_parameters("default"),
         publisher=Publisher(connection=settings.KAFKA_CONNECTION, source=settings.AUDITLOG_CE_SOURCE),
         leases=Leases(owner=owner, seconds=settings.RELAY_LEASE_SECONDS),
         stop=stop,
+        beat=beat,
         limits=Limits(
             batch_rows=settings.RELAY_BATCH_ROWS,
             batch_bytes=settings.RELAY_BATCH_BYTES,

@@ -42,6 +42,11 @@ class Service:
             self._process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=output, stderr=log)
         self._ended_by_us = False
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def is_running(self) -> bool:
         """Tell whether it has not ended yet."""
         return self._process.poll() is None
@@ -61,6 +66,10 @@ class Service:
         self._ended_by_us = True
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(DEADLINE_SECONDS)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
 
     def printed(self) -> str:
         """Return what it printed on its standard output."""

@@ -15,6 +15,7 @@ from settings.env import Environment
 
 SECRETS = dict.fromkeys((f"auditlog_{name}" for name in ("owner", "app", "relay", "consumer", "reader")), "s")
 URL = "postgres://auditlog_{}:s@127.0.0.1:5433/clinic"
+FOLDERS = {"MEDIA_ROOT", "HEARTBEAT_DIR"}
 
 
 @pytest.fixture
@@ -63,9 +64,9 @@ def test_an_address_in_the_environment_keeps_out_all_that_belong_to_it(
     env: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://me@elsewhere/db")
-    assert local_stack.fallbacks(env).keys() == {"MEDIA_ROOT", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_TOPIC_PREFIX"}
+    assert local_stack.fallbacks(env).keys() == {*FOLDERS, "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_TOPIC_PREFIX"}
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "elsewhere:9092")
-    assert local_stack.fallbacks(env).keys() == {"MEDIA_ROOT"}
+    assert local_stack.fallbacks(env).keys() == FOLDERS
 
 
 def test_a_fallback_never_beats_the_environment(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,14 +81,20 @@ def test_the_stack_itself_does_not_take_its_leftovers_for_a_wish(
     env: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["manage.py", "devstack", "up"])
-    assert local_stack.fallbacks(env).keys() == {"MEDIA_ROOT"}
+    assert local_stack.fallbacks(env).keys() == FOLDERS
 
 
 def test_nothing_is_taken_where_nothing_runs(env: Environment, tmp_path: Path) -> None:
     states.save(tmp_path / "state.json", State(secrets=SECRETS))
-    assert local_stack.fallbacks(env) == {"MEDIA_ROOT": str(tmp_path / "media")}
+    assert local_stack.fallbacks(env) == {
+        "MEDIA_ROOT": str(tmp_path / "media"),
+        "HEARTBEAT_DIR": str(tmp_path / "heartbeats"),
+    }
     (tmp_path / "state.json").unlink()
-    assert local_stack.fallbacks(env) == {"MEDIA_ROOT": str(tmp_path / "media")}
+    assert local_stack.fallbacks(env) == {
+        "MEDIA_ROOT": str(tmp_path / "media"),
+        "HEARTBEAT_DIR": str(tmp_path / "heartbeats"),
+    }
 
 
 def test_a_damaged_state_file_is_named(env: Environment, tmp_path: Path) -> None:

@@ -1,0 +1,19 @@
+"""How the processes run: the heartbeats of the loops, and the web server of the `api` role."""
+
+from __future__ import annotations
+
+from settings.env import env
+
+# Folder in which a run loop keeps the file that says it goes round; each process needs its own. Empty: none is written.
+HEARTBEAT_DIR = env.text("HEARTBEAT_DIR")
+
+# Address and port of the API, for gunicorn with `-c python:settings.server`.
+API_BIND = env.matching(
+    "API_BIND", r"\S+:\d+", default="0.0.0.0:8000", expectation="an address and a port, such as 0.0.0.0:8000"
+)
+# One process, whose metrics are then whole; more pods, not more processes, for more load.
+API_THREADS = env.integer("API_THREADS", default=8, minimum=1, maximum=256)
+# How long requests under way may go on after SIGTERM.
+API_GRACEFUL_SECONDS = env.integer("API_GRACEFUL_SECONDS", default=25, minimum=1, maximum=600)
+# Port that serves the API's metrics, so that a proxy in front of API_BIND cannot reach them; 0: with the API.
+API_METRICS_PORT = env.integer("API_METRICS_PORT", default=0, maximum=65_535)
