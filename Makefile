@@ -24,7 +24,7 @@ $(STAMP): requirements/dev.txt
 		|| { echo "The requirements could not be installed: check the network or the proxy, then run make again." >&2; exit 1; }
 	@touch $@
 
-run: $(STAMP)  ## start everything: PostgreSQL, Kafka, API, relay, consumer, demo data
+run: $(STAMP)  ## start everything: PostgreSQL, Kafka, API, worker, relay, consumer, demo data
 	@exec $(BIN)/python manage.py devstack up
 
 test: checks postgres-versions  ## every check, on a real PostgreSQL and a real Kafka

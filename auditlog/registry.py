@@ -15,8 +15,10 @@ from auditlog.vocabulary import BulkPolicy
 
 M = TypeVar("M", bound=type[models.Model])
 
-# Never captured, whatever is asked: our own tables, sessions, tokens, migration records.
-NEVER_CAPTURED_APPS = frozenset({"auditlog", "publishers", "consumers", "sessions", "authtoken", "migrations"})
+# Never captured, whatever is asked: our own tables, sessions, tokens, migration records, the queue of Django's tasks.
+NEVER_CAPTURED_APPS = frozenset(
+    {"auditlog", "publishers", "consumers", "sessions", "authtoken", "migrations", "django_tasks_database"}
+)
 MASKED_BY_DEFAULT = frozenset({"password"})
 MASK_METHODS = frozenset({"full", "hash"})
 

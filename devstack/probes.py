@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import re
 import urllib.request
+from collections.abc import Sequence
+from typing import LiteralString
 
 import psycopg
 
@@ -14,6 +16,8 @@ HELD = """
 SELECT count(*) FROM publishers_shardlease
 WHERE until > clock_timestamp() AND split_part(owner, ':', 2) = %s
 """
+# Sessions of workers: they name themselves after their command (`settings.databases`).
+WORKING = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'auditlog-run_worker'"
 # The cluster's identifier is made by initdb, the database's by CREATE DATABASE.
 IDENTITY = """
 SELECT c.system_identifier || '-' || d.oid FROM pg_control_system() c, pg_database d
@@ -29,12 +33,12 @@ def api_ready(url: str) -> bool:
 
 def relay_ready(database_url: str, pid: int) -> bool:
     """Tell whether this relay holds shards."""
-    try:
-        with psycopg.connect(database_url, connect_timeout=ANSWER_SECONDS) as connection:
-            row = connection.execute(HELD, [str(pid)]).fetchone()
-    except psycopg.Error:
-        return False
-    return row is not None and row[0] > 0
+    return _counted(database_url, HELD, [str(pid)]) > 0
+
+
+def worker_ready(database_url: str) -> bool:
+    """Tell whether a worker is connected to the tasks."""
+    return _counted(database_url, WORKING, []) > 0
 
 
 def consumer_ready(metrics_url: str) -> bool:
@@ -52,6 +56,16 @@ def database_identity(database_url: str) -> tuple[int, str]:
     with psycopg.connect(database_url, connect_timeout=ANSWER_SECONDS) as connection:
         row = connection.execute(IDENTITY).fetchone()
         return connection.info.server_version, str(row[0]) if row else ""
+
+
+def _counted(database_url: str, query: LiteralString, parameters: Sequence[str]) -> int:
+    """Return the number that a query gives; 0 where the database does not answer."""
+    try:
+        with psycopg.connect(database_url, connect_timeout=ANSWER_SECONDS) as connection:
+            row = connection.execute(query, parameters).fetchone()
+    except psycopg.Error:
+        return 0
+    return int(row[0]) if row else 0
 
 
 def _get(url: str) -> str | None:

@@ -37,7 +37,7 @@ ENDING: Ending = ((signal.SIGTERM, 40.0), (signal.SIGKILL, 10.0))
 # Fast shutdown: open sessions are ended, everything committed stays. Immediate: the next start recovers.
 POSTGRES_ENDING: Ending = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))
 # What depends on others ends before them; the steps of a start have no place here and end first of all.
-STOP_ORDER = ("api", "relay", "consumer", "kafka", "postgres")
+STOP_ORDER = ("api", "worker", "relay", "consumer", "kafka", "postgres")
 
 
 @dataclass(frozen=True, slots=True)

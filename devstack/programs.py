@@ -45,6 +45,10 @@ class Programs:
         command += ["--graceful-timeout", str(GRACE_SECONDS), "--no-control-socket"]
         return Program("api", command, self._environment("api", Role.APP), self.folder.project)
 
+    def worker(self) -> Program:
+        """Return the worker of the background tasks."""
+        return self.manage("worker", Role.APP, "run_worker")
+
     def relay(self) -> Program:
         """Return the relay."""
         return self.manage("relay", Role.RELAY, "run_relay")

@@ -11,7 +11,7 @@ from devstack import probes, processes
 from devstack.folder import Folder
 from devstack.state import Demo, Running, State
 
-PROCESSES = ("postgres", "kafka", "api", "relay", "consumer")
+PROCESSES = ("postgres", "kafka", "api", "worker", "relay", "consumer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,12 @@ def _unsupervised(running: Running | None, folder: Folder, topic_prefix: str) ->
 
 
 def _checks(running: Running, pids: Mapping[str, int], demo: Demo | None) -> list[tuple[str, Callable[[], bool]]]:
-    relay_url = running.database_urls.get(Role.RELAY, "")
+    app_url, relay_url = (running.database_urls.get(role, "") for role in (Role.APP, Role.RELAY))
     checks = [(f"{name} does not run", lambda name=name: name in pids) for name in running.processes]
     return [
         *checks,
         ("the API is not ready", lambda: "api" in pids and probes.api_ready(running.api)),
+        ("the worker is not connected", lambda: "worker" in pids and probes.worker_ready(app_url)),
         ("the relay holds no shards", lambda: "relay" in pids and probes.relay_ready(relay_url, pids["relay"])),
         (
             "the consumer reads no partitions",

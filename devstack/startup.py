@@ -146,13 +146,14 @@ class Startup:
         self.supervisor.step(programs.manage("topics", Role.APP, "kafka_topics"))
 
     def _start_service(self, programs: Programs) -> None:
-        self._say("starting API, relay and consumer")
+        self._say("starting API, worker, relay and consumer")
         self.ports.release("api", "consumer_metrics")
-        for program in (programs.api(), programs.relay(), programs.consumer()):
+        for program in (programs.api(), programs.worker(), programs.relay(), programs.consumer()):
             self.supervisor.start(program)
         running, wait_for = self._running, self.supervisor.wait_for
-        relay_url = programs.databases.domain[Role.RELAY]
+        app_url, relay_url = (programs.databases.domain[role] for role in (Role.APP, Role.RELAY))
         wait_for(lambda: probes.api_ready(running.api), what="the API", seconds=READY_SECONDS, of="api")
+        wait_for(lambda: probes.worker_ready(app_url), what="the worker", seconds=READY_SECONDS, of="worker")
         wait_for(
             lambda: probes.relay_ready(relay_url, running.processes["relay"].pid),
             what="the relay to hold shards (those of one that was killed come free soon)",

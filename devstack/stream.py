@@ -13,6 +13,7 @@ COLOURS = {
     "postgres": "34",
     "kafka": "33",
     "api": "32",
+    "worker": "31",
     "relay": "35",
     "consumer": "36",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from settings.audit import *  # noqa: F403
+from settings.background import *  # noqa: F403
 from settings.databases import database_settings
 from settings.env import env
 from settings.kafka import *  # noqa: F403
@@ -30,6 +31,8 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "django_tasks",
+    "django_tasks_db",
     "auditlog",
     "publishers",
     "consumers",

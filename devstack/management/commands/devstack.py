@@ -30,9 +30,9 @@ class Command(BaseCommand):
     """See `help`."""
 
     help = (
-        "Run the whole service on this machine: PostgreSQL, Apache Kafka, API, relay, consumer and demo data, in one "
-        "folder (DEVSTACK_DATA_DIR, default .devstack). DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS name servers of yours "
-        "to be used instead."
+        "Run the whole service on this machine: PostgreSQL, Apache Kafka, API, worker, relay, consumer and demo data, "
+        "in one folder (DEVSTACK_DATA_DIR, default .devstack). DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS name servers "
+        "of yours to be used instead."
     )
     requires_system_checks = []
     _unreadable = False

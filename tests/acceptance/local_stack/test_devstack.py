@@ -14,7 +14,7 @@ from tests.acceptance.local_stack.stack import LocalStack, get, saved_state
 
 pytestmark = pytest.mark.processes
 
-PIDS = {"postgres", "kafka", "api", "relay", "consumer"}
+PIDS = {"postgres", "kafka", "api", "worker", "relay", "consumer"}
 
 
 def test_info_says_where_everything_is_once_it_is_ready(stack: LocalStack) -> None:
@@ -62,7 +62,7 @@ def test_other_commands_find_the_stack_with_the_role_of_their_own(stack: LocalSt
     assert json.loads(stack.manage("kafka_topics", "--json").stdout)["missing"] == []
 
 
-@pytest.mark.parametrize("name", ["api", "relay"])
+@pytest.mark.parametrize("name", ["api", "worker", "relay"])
 def test_a_process_that_is_killed_is_started_again(stack: LocalStack, name: str) -> None:
     stack.wait_until(lambda: stack.info()["ready"])
     before = stack.info()["pids"]

@@ -41,9 +41,11 @@ def test_a_stack_that_is_starting_says_what_it_lacks(tmp_path: Path) -> None:
     assert report.lacking == [
         "kafka does not run",
         "the API is not ready",
+        "the worker is not connected",
         "the relay holds no shards",
         "the consumer reads no partitions",
         "the demo is not loaded",
     ]
-    assert report.members["pids"] == {"postgres": own.pid, "kafka": None, "api": None, "relay": None, "consumer": None}
+    others = dict.fromkeys(("kafka", "api", "worker", "relay", "consumer"))
+    assert report.members["pids"] == {"postgres": own.pid, **others}
     assert report.members["data_dir"] == "/elsewhere"

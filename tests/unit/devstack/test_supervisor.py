@@ -88,11 +88,12 @@ def test_a_signal_ends_waiting_and_the_step_under_way(stack: Stack, number: sign
 
 
 def test_processes_are_stopped_in_order_and_not_started_again(stack: Stack) -> None:
-    for name in ("postgres", "kafka", "api", "relay", "consumer"):
+    for name in ("postgres", "kafka", "api", "worker", "relay", "consumer"):
         stack.supervisor.start(stack.program(name, WAITING))
     stack.supervisor.stop()
     said = [line for line in stack.output.getvalue().splitlines() if line.startswith("stack")]
-    assert said == [f"stack    | stopping {name}" for name in ("api", "relay", "consumer", "kafka", "postgres")]
+    order = ("api", "worker", "relay", "consumer", "kafka", "postgres")
+    assert said == [f"stack    | stopping {name}" for name in order]
 
 
 def test_what_fails_in_the_background_is_raised_where_it_is_awaited(stack: Stack) -> None:

@@ -152,7 +152,7 @@ def test_every_log_event_is_documented_with_its_level_and_no_other() -> None:
     page = reference("log-events")
     documented = {
         name: {cells[1]}
-        for section in ("Capture", "Relay", "Consumer", "API and commands")
+        for section in ("Capture", "Relay", "Consumer", "Worker", "API and commands")
         for cells in page.rows(section)
         for name in CODE.findall(cells[0])
     }
