@@ -29,7 +29,7 @@ class AuditRouter:
 
         Operations without a model (`RunSQL`) name theirs in `hints={"table": "auditlog.auditlog"}`.
         """
-        if not _configured() or _one_database():
+        if not _configured() or one_database():
             return None
         table = hints.get("table") or f"{app_label}.{model_name}"
         return (table in READ_MODEL_TABLES) == (db == READ_MODEL_ALIAS)
@@ -39,6 +39,7 @@ def _configured() -> bool:
     return READ_MODEL_ALIAS in settings.DATABASES
 
 
-def _one_database() -> bool:
+def one_database() -> bool:
+    """Tell whether the domain and the read model are one physical database."""
     one, other = settings.DATABASES["default"], settings.DATABASES[READ_MODEL_ALIAS]
     return all(one.get(key) == other.get(key) for key in ("HOST", "PORT", "NAME"))
