@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import models
@@ -327,15 +327,15 @@ def _link_plan(model: type[models.Model], connection: BaseDatabaseWrapper) -> Li
     if registration is None or not set(names) <= set(known):
         return None  # a historical state in which the through table looked different
     owner_field, target_field = (known[name] for name in names)
-    extra = tuple(
-        _column(f, registration, connection) for f in known.values() if f.name not in names and not f.primary_key
-    )
+    rules = _rules_of_links(registration, auditlog.find(model._meta.label_lower))
+    own_fields = (f for f in known.values() if f.name not in names and not f.primary_key and rules.tracks(f.name))
+    extra = tuple(_column(f, rules, connection) for f in own_fields)
     target_label = declared.remote_field.model._meta.label_lower
     constants = event_constants(
         topic=topics.events_topic(owner_label),
         label=owner_label,
         table=model._meta.db_table,
-        audit={"masked": []},
+        audit={"masked": [c.name for c in extra if c.mask]},
         version=schema_version(f"{owner_label}.{field_name}", extra),
     )
     return LinkPlan(
@@ -351,6 +351,13 @@ def _link_plan(model: type[models.Model], connection: BaseDatabaseWrapper) -> Li
         field_name=field_name,
         target_model=target_label,
     )
+
+
+def _rules_of_links(owner: Registration, through: Registration | None) -> Registration:
+    """Return the rules for the fields of a link's own: those of its model, where it is registered, and its owner's."""
+    if through is None:
+        return replace(owner, include_fields=frozenset())
+    return replace(through, masks={**owner.masks, **through.masks})
 
 
 def _key_lookup(foreign_key: Any) -> str:

@@ -12,7 +12,7 @@ from django.db import connection
 from auditlog.context import set_extra_data
 from auditlog.registry import auditlog
 from tests.conftest import Events
-from tests.samples.models import Book, Shelf, Unwatched
+from tests.samples.models import Book, Loan, Reader, Shelf, Unwatched
 
 pytestmark = [pytest.mark.postgres_versions, pytest.mark.django_db(transaction=True)]
 
@@ -94,6 +94,22 @@ def test_masks_and_exclusions_for_all_models_come_from_the_settings(events: Even
     hidden, excluded = events()
     assert hidden["after"]["value"] == "***"
     assert excluded["after"] == {"id": row.pk}
+
+
+def test_i9_a_link_tells_its_own_fields_with_the_masks_of_its_model(events: Events) -> None:
+    auditlog.register(Loan, mask_fields={"since": "hash"})
+    try:
+        book, reader = Book.objects.create(title="Emma"), Reader.objects.create(card="A")
+        Loan.objects.create(book=book, reader=reader, since="2026-01-01")
+        auditlog.register(Loan, exclude_fields=["since"])
+        Loan.objects.create(book=book, reader=Reader.objects.create(card="B"), since="2026-02-02")
+    finally:
+        auditlog.unregister(Loan)
+    everything = events()
+    hidden, excluded = (event["audit"] for event in everything if event["audit"]["action"] == "m2m.add")
+    assert hidden["m2m"]["through"][str(reader.pk)]["since"].startswith("hmac:")
+    assert (hidden["masked"], excluded["masked"], excluded["m2m"]["through"]) == (["since"], [], None)
+    assert not any(day in str(everything) for day in ("2026-01-01", "2026-02-02"))
 
 
 def test_facts_given_by_the_application_are_stored_as_they_are_told(events: Events) -> None:
