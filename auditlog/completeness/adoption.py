@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 from django.db import OperationalError, transaction
 
-from auditlog import context
+from auditlog import context, topics
 from auditlog.actors import os_user
-from auditlog.completeness import images
-from auditlog.completeness.bypass import Finding, Kind
+from auditlog.capture.plans import literal
+from auditlog.completeness import images, memberships
+from auditlog.completeness.bypass import Difference, Finding, Kind
 from auditlog.completeness.images import LastEvent, LiveRow
+from auditlog.completeness.links import Link, LinkTable, links_of
+from auditlog.completeness.memberships import LinkFinding
 from auditlog.completeness.tables import Table
 from auditlog.context import set_extra_data
-from auditlog.vocabulary import Operation
+from auditlog.vocabulary import Action, Operation
 from auditlog.wake import schedule_wake
 
 # Says in `audit` that the event was made after the write: by whom and when the row was written is not known.
@@ -31,36 +35,57 @@ LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
 LOCK_NOT_AVAILABLE = "55P03"
 
 
-def adopt(table: Table, finding: Finding) -> bool:
+def adopt(table: Table, finding: Difference) -> bool:
     """
-    Record what happened to the row of a finding, in a transaction that holds the row.
+    Record what happened to the row or the links of a finding, in a transaction that holds them.
 
-    The event has the last audited image as `before`, the row as it is as `after`, and no actor. Returns False, having
-    done nothing, where the row or its history is no longer what was found, or could not be locked in time.
+    The event of a row has the last audited image as `before`, the row as it is as `after`; links have one event for
+    what was added, removed and changed each. Nobody is their actor. Returns False, having done nothing, where the row,
+    the links or their history are no longer what was found, or could not be locked in time.
     """
     try:
         with transaction.atomic(using=table.connection.alias, durable=True):
-            row = _held(table, finding)
-            until = images.clock(table)
-            last = images.last_events(table, [finding.key], until=until).get(finding.key)
-            is_as_found = (row and row.digest, last and last.sequence) == (finding.seen, finding.sequence)
-            if not is_as_found or images.waiting(table, [finding.key]):
-                return False
-            _record(table, finding, row, last)
-            schedule_wake(table.connection)
-            return True
+            is_done = _adopt_links(table, finding) if isinstance(finding, LinkFinding) else _adopt_row(table, finding)
+            if is_done:
+                schedule_wake(table.connection)
+            return is_done
     except OperationalError as exc:
         if getattr(exc.__cause__, "sqlstate", None) == LOCK_NOT_AVAILABLE:
             return False
         raise
 
 
-def _held(table: Table, finding: Finding) -> LiveRow | None:
+def _adopt_row(table: Table, finding: Finding) -> bool:
+    _lock(table, table.name if finding.kind is Kind.DELETED else None)
+    row = images.locked_row(table, finding.key)
+    last = images.last_events(table, [finding.key], until=images.clock(table)).get(finding.key)
+    is_as_found = (row and row.digest, last and last.sequence) == (finding.seen, finding.sequence)
+    if not is_as_found or images.waiting(table, [finding.key], topic=topics.row_topic(table.label)):
+        return False
+    _record(table, finding, row, last)
+    return True
+
+
+def _adopt_links(table: Table, finding: LinkFinding) -> bool:
+    link = next(link for link in links_of(table) if link.plan.field_name == finding.field)
+    _lock(table, link.name if finding.removed else None)
+    held = link.held(finding.key)
+    is_as_found = memberships.compare(link, [finding.key]) == [finding]
+    topic = topics.events_topic(table.label)
+    if not is_as_found or images.waiting(table, [finding.key], topic=topic, field=finding.field):
+        return False
+    changed = tuple(target for target, _columns in finding.changed)
+    _record_links(link, finding.key, Action.M2M_REMOVE, finding.removed, ())
+    _record_links(link, finding.key, Action.M2M_ADD, finding.added, held)
+    _record_links(link, finding.key, Action.M2M_UPDATE, changed, held)
+    return True
+
+
+def _lock(table: Table, absent_from: str | None) -> None:
     with table.connection.cursor() as cursor:
         cursor.execute(LOCK_TIMEOUT)
-        if finding.kind is Kind.DELETED:
-            cursor.execute(f"LOCK TABLE {table.name.replace('%%', '%')} IN SHARE ROW EXCLUSIVE MODE")
-    return images.locked_row(table, finding.key)
+        if absent_from is not None:
+            cursor.execute(f"LOCK TABLE {absent_from.replace('%%', '%')} IN SHARE ROW EXCLUSIVE MODE")
 
 
 def _record(table: Table, finding: Finding, row: LiveRow | None, last: LastEvent | None) -> None:
@@ -83,6 +108,21 @@ def _record(table: Table, finding: Finding, row: LiveRow | None, last: LastEvent
         context.traceparent(),
     ]
     with table.connection.cursor() as cursor:
+        cursor.execute(statement, params)
+
+
+def _record_links(link: LinkTable, key: str, action: Action, targets: Iterable[str], held: Iterable[Link]) -> None:
+    names, plan = list(targets), link.plan
+    if not names:
+        return
+    own = {one.target: msgspec.Raw(one.through.encode()) for one in held if one.through and one.target in names}
+    through = msgspec.json.encode(own).decode() if own else None
+    statement = (
+        f"SELECT {link.table.can.schema}.auditlog_emit_links(%s, {plan.constants}, {literal(link.name)}::regclass, %s, "
+        "%s, %s, %s::text[], %s, NULL, %s, NULL, %s)"
+    )
+    params = [action, key, plan.field_name, plan.target_model, names, through, _frame(), context.traceparent()]
+    with link.table.connection.cursor() as cursor:
         cursor.execute(statement, params)
 
 

@@ -1,4 +1,4 @@
-"""The bypass check: rows that are not what the audit log says, because something wrote past the ORM."""
+"""The bypass check: rows and links that are not what the audit log says, because something wrote past the ORM."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from auditlog.completeness import images
+from auditlog import topics
+from auditlog.completeness import images, memberships
 from auditlog.completeness.differences import differing
 from auditlog.completeness.images import LastEvent, LiveRow
+from auditlog.completeness.links import links_of
+from auditlog.completeness.memberships import LinkFinding
 from auditlog.completeness.tables import BadKey, Table
 
 POLL_SECONDS = 0.5
@@ -51,13 +54,21 @@ class Finding:
             "columns": list(self.columns),
         }
 
+    def __str__(self) -> str:
+        columns = f": {', '.join(self.columns)}" if self.columns else ""
+        return f"{self.table} {self.key} {self.kind}{columns}"
+
+
+# A row, or the links of an object in one field.
+Difference = Finding | LinkFinding
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
     """One batch: how many rows or objects it had, what is suspicious, and where the next one begins."""
 
     count: int
-    suspects: tuple[Finding, ...]
+    suspects: tuple[Difference, ...]
     position: str | None
 
 
@@ -65,14 +76,14 @@ class Checked:
 class Settled:
     """What is left of the suspects after their events had time to arrive."""
 
-    found: tuple[Finding, ...]
+    found: tuple[Difference, ...]
     # Events of theirs are still on their way.
-    pending: tuple[Finding, ...]
+    pending: tuple[Difference, ...]
 
 
 def check(table: Table, *, batch_rows: int, position: str | None = None) -> Iterator[Checked]:
     """
-    Compare all rows of a table, then all objects of the audit log, with the other side; yield after each batch.
+    Compare all rows of a table and their links, then all objects of the audit log, with the other side, in batches.
 
     Suspects are no findings yet: an event takes a moment from the commit to the audit log. See `settle`.
 
@@ -89,10 +100,10 @@ def check(table: Table, *, batch_rows: int, position: str | None = None) -> Iter
 
 def check_sample(table: Table, *, size: int, batch_rows: int) -> Iterator[Checked]:
     """Compare rows chosen at random, and objects of the audit log chosen at random, with the other side."""
-    for choose, kinds in ((images.sampled_keys, frozenset(Kind)), (images.sampled_objects, frozenset({Kind.DELETED}))):
-        for keys in parts(choose(table, size), batch_rows):
-            suspects = [suspect for suspect in compare(table, keys) if suspect.kind in kinds]
-            yield Checked(len(keys), tuple(suspects), None)
+    for keys in parts(images.sampled_keys(table, size), batch_rows):
+        yield Checked(len(keys), (*compare(table, keys), *_compare_links(table, keys)), None)
+    for keys in parts(images.sampled_objects(table, size), batch_rows):
+        yield Checked(len(keys), tuple(_compare_gone(table, keys)), None)
 
 
 def compare(table: Table, keys: Sequence[str]) -> list[Finding]:
@@ -102,24 +113,28 @@ def compare(table: Table, keys: Sequence[str]) -> list[Finding]:
 
 
 def settle(
-    table: Table, suspects: Sequence[Finding], *, grace_seconds: float, batch_rows: int, stop: threading.Event
+    table: Table, suspects: Sequence[Difference], *, grace_seconds: float, batch_rows: int, stop: threading.Event
 ) -> Settled:
-    """Look at suspects again until they agree, for at most `grace_seconds`, and return those that still do not."""
+    """
+    Look at suspects again until they agree, for at most `grace_seconds`, and return those that still do not.
+
+    Of links, what differs is what did so at every look: objects with many links may have some on their way always.
+    """
     deadline = time.monotonic() + grace_seconds
     left = tuple(suspects)
     while left:
         is_over = time.monotonic() >= deadline or stop.is_set()
-        left = tuple(_still(table, left, batch_rows))
+        left = (*_rows_still(table, left, batch_rows), *_links_still(table, left, batch_rows))
         if is_over:
             break
         if left:
             stop.wait(min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))
-    on_their_way = {key for keys in parts([one.key for one in left], batch_rows) for key in images.waiting(table, keys)}
     if stop.is_set():
-        on_their_way = {one.key for one in left}  # had no time to arrive
+        return Settled((), left)  # had no time to arrive
+    on_their_way = set(_waiting(table, left, batch_rows))
     return Settled(
-        tuple(one for one in left if one.key not in on_their_way),
-        tuple(one for one in left if one.key in on_their_way),
+        tuple(one for one in left if one not in on_their_way),
+        tuple(one for one in left if one in on_their_way),
     )
 
 
@@ -144,22 +159,55 @@ def _check_rows(table: Table, after: str | None, batch_rows: int) -> Iterator[Ch
         suspects = judge(table, keys, rows, images.last_events(table, keys, until=now))
         is_last = len(rows) < batch_rows
         after = keys[-1] if keys else after
-        yield Checked(len(rows), tuple(suspects), LOG if is_last else f"{ROWS}:{after}")
+        found: list[Difference] = [*suspects, *_compare_links(table, keys)]
+        yield Checked(len(rows), tuple(found), LOG if is_last else f"{ROWS}:{after}")
         if is_last:
             return
 
 
 def _check_objects(table: Table, before: str | None, batch_rows: int) -> Iterator[Checked]:
     while keys := images.objects_before(table, before, batch_rows):
-        # The others were found among the rows.
-        gone = [suspect for suspect in compare(table, keys) if suspect.kind is Kind.DELETED]
         before = keys[-1]
-        yield Checked(len(keys), tuple(gone), f"{LOG}:{before}")
+        yield Checked(len(keys), tuple(_compare_gone(table, keys)), f"{LOG}:{before}")
 
 
-def _still(table: Table, suspects: Sequence[Finding], batch_rows: int) -> Iterator[Finding]:
-    for keys in parts([suspect.key for suspect in suspects], batch_rows):
+def _compare_links(table: Table, keys: Sequence[str]) -> Iterator[LinkFinding]:
+    for link in links_of(table) if keys else ():
+        yield from memberships.compare(link, keys)
+
+
+def _compare_gone(table: Table, keys: Sequence[str]) -> Iterator[Difference]:
+    """Compare those of these objects that have no row: the others were compared as rows."""
+    now = images.clock(table)
+    live = {row.key for row in images.rows_of(table, keys)}
+    gone = [key for key in keys if key not in live]
+    yield from judge(table, gone, [], images.last_events(table, gone, until=now))
+    yield from _compare_links(table, gone)
+
+
+def _rows_still(table: Table, suspects: Sequence[Difference], batch_rows: int) -> Iterator[Finding]:
+    for keys in parts([one.key for one in suspects if isinstance(one, Finding)], batch_rows):
         yield from compare(table, keys)
+
+
+def _links_still(table: Table, suspects: Sequence[Difference], batch_rows: int) -> Iterator[LinkFinding]:
+    for link in links_of(table):
+        field = link.plan.field_name
+        earlier = {one.key: one for one in suspects if isinstance(one, LinkFinding) and one.field == field}
+        for keys in parts(list(earlier), batch_rows):
+            for now in memberships.compare(link, keys):
+                if (still := now.still(earlier[now.key])) is not None:
+                    yield still
+
+
+def _waiting(table: Table, suspects: Sequence[Difference], batch_rows: int) -> Iterator[Difference]:
+    """Yield those whose events wait in the outbox."""
+    fields = dict.fromkeys(one.field for one in suspects if isinstance(one, LinkFinding))
+    for field in (None, *fields):
+        topic = topics.row_topic(table.label) if field is None else topics.events_topic(table.label)
+        mine = {one.key: one for one in suspects if (one.field if isinstance(one, LinkFinding) else None) == field}
+        for keys in parts(list(mine), batch_rows):
+            yield from (mine[key] for key in images.waiting(table, keys, topic=topic, field=field))
 
 
 def _judged(table: Table, key: str, row: LiveRow | None, last: LastEvent | None) -> Finding | None:

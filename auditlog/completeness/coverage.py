@@ -165,26 +165,21 @@ def _of_method(method: Method, model: type[models.Model], registration: Registra
     return _worst([*(_on_alias(fact, found_by) for fact in facts), *_of_overrides(replaced, found_by)])
 
 
-def _on_alias(fact: Facts, found_by: str | None) -> Answer:
+def _on_alias(fact: Facts, found_by: str) -> Answer:
     if fact.obstacle:
         return Answer(Coverage.NOT_COVERED, f"{fact.alias}: {fact.obstacle}")
     if fact.bypassing:
-        reason = f"{fact.alias}: writes do not pass the capturing compilers"
-        if found_by is None:
-            return Answer(Coverage.NOT_COVERED, reason)
-        return Answer(Coverage.DETECTED, f"{reason}; found by {found_by}")
+        reason = f"{fact.alias}: writes do not pass the capturing compilers; found by {found_by}"
+        return Answer(Coverage.DETECTED, reason)
     return Answer(Coverage.CAPTURED)
 
 
-def _of_overrides(replaced: list[Override], found_by: str | None) -> Iterator[Answer]:
+def _of_overrides(replaced: list[Override], found_by: str) -> Iterator[Answer]:
     for override in replaced:
         if not override.passes_by:
             continue
         how = "writes raw SQL" if override.writes_raw else "replaces Django's without calling it"
-        if found_by is None:
-            yield Answer(Coverage.NOT_COVERED, f"{override.name} {how}")
-        else:
-            yield Answer(Coverage.DETECTED, f"{override.name} {how}; found by {found_by}")
+        yield Answer(Coverage.DETECTED, f"{override.name} {how}; found by {found_by}")
 
 
 def _by_the_database(facts: list[Facts]) -> Iterator[WritePath]:
@@ -215,11 +210,10 @@ def _of_links(field: Any, registration: Registration) -> Iterator[WritePath]:
         elif name.endswith(".add") and own is not None and own.bulk is BulkPolicy.RAISE:
             answer = Answer(Coverage.REFUSED, f'bulk="raise" of {through._meta.label_lower}')
         else:
-            answer = _worst([*(_on_alias(fact, None) for fact in facts), *_of_overrides(replaced, None)])
+            found_by = "audit_bypass"
+            answer = _worst([*(_on_alias(fact, found_by) for fact in facts), *_of_overrides(replaced, found_by)])
         yield WritePath(name, answer)
-    yield WritePath(
-        f"{field.name}, raw SQL", Answer(Coverage.NOT_COVERED, "audit_bypass compares no links"), is_raw=True
-    )
+    yield WritePath(f"{field.name}, raw SQL", Answer(Coverage.DETECTED, "by audit_bypass"), is_raw=True)
 
 
 def _worst(answers: list[Answer]) -> Answer:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from auditlog.capture.plans import RowPlan, schema_version
+from auditlog.capture.plans import Column, RowPlan, schema_version
 from auditlog.completeness.images import Image, LastEvent, parsed
 
 HASH_PREFIX = "hmac:"
@@ -23,13 +23,14 @@ def differing(plan: RowPlan, *, live: Image, last: LastEvent) -> tuple[str, ...]
     """
     audited = parsed(last.after or "{}")
     is_same_form = last.schema_version == schema_version(plan.label, plan.columns)
-    return tuple(_differing(plan, live, audited, last.masked, is_same_form=is_same_form))
+    return tuple(differing_columns(plan.columns, live, audited, last.masked, is_same_form=is_same_form))
 
 
-def _differing(
-    plan: RowPlan, live: Image, audited: Image, masked: frozenset[str], *, is_same_form: bool
+def differing_columns(
+    columns: Iterable[Column], live: Image, audited: Image, masked: frozenset[str], *, is_same_form: bool
 ) -> Iterator[str]:
-    for column in plan.columns:
+    """Yield the names of those of these columns that differ; see `differing`. `masked` are those of the event."""
+    for column in columns:
         name = column.name
         if name not in live or name not in audited or _is_reference(audited[name]):
             continue

@@ -14,7 +14,6 @@ from django.conf import settings
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from auditlog import topics
 from auditlog.capture.plans import SCHEMA, image_expression
 from auditlog.completeness.tables import ROW, BadKey, Table
 from auditlog.routers import READ_MODEL_ALIAS
@@ -45,7 +44,10 @@ SELECT object_pk FROM (
 ) k ORDER BY random() LIMIT %s
 """
 # Reads the whole outbox, which is almost empty while its relay works.
-WAITING = "SELECT DISTINCT key FROM auditlog_outboxevent WHERE topic = %s AND key = ANY(%s)"
+WAITING = """
+SELECT DISTINCT key FROM auditlog_outboxevent
+WHERE topic = %s AND key = ANY(%s) AND (%s::text IS NULL OR value::json #>> '{audit,m2m,field}' = %s)
+"""
 MAY_READ_OUTBOX = "SELECT has_table_privilege(to_regclass('auditlog_outboxevent'), 'SELECT') IS TRUE"
 
 
@@ -159,13 +161,17 @@ def sampled_objects(table: Table, limit: int) -> list[str]:
         return [key for (key,) in cursor.fetchall()]
 
 
-def waiting(table: Table, keys: Sequence[str]) -> set[str]:
-    """Return those of the keys for which an event waits in the outbox; none where the outbox cannot be read."""
+def waiting(table: Table, keys: Sequence[str], *, topic: str, field: str | None = None) -> set[str]:
+    """
+    Return the keys for which an event of a topic waits in the outbox; none where the outbox cannot be read.
+
+    `field` names the many-to-many field that the events must be about.
+    """
     connection = outbox_reader(table)
     if connection is None or not keys:
         return set()
     with connection.cursor() as cursor:
-        cursor.execute(WAITING, [topics.row_topic(table.label), list(keys)])
+        cursor.execute(WAITING, [topic, list(keys), field, field])
         return {key for (key,) in cursor.fetchall()}
 
 

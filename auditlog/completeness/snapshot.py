@@ -1,4 +1,4 @@
-"""The baseline: an event of each row that is there, so that what was there before registration has a beginning."""
+"""The baseline: events of each row and its links, so that what was there before registration has a beginning."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import OperationalError, transaction
+from django.db.models import BooleanField, QuerySet
+from django.db.models.expressions import RawSQL
 
 from auditlog import context
 from auditlog.capture import masked
+from auditlog.capture.reprs import text_of
+from auditlog.completeness.links import links_of
 from auditlog.completeness.tables import ROW, Table
+from auditlog.text import encode, key_text
 from auditlog.vocabulary import Operation
 from auditlog.wake import schedule_wake
 
@@ -26,6 +31,7 @@ class Progress:
     """How far the snapshot of a table is."""
 
     rows: int
+    links: int
     # The key of the last row of the last batch; None once all rows are done.
     last_key: str | None
 
@@ -34,16 +40,17 @@ def snapshot(table: Table, *, batch_rows: int, after: str | None = None) -> Iter
     """
     Record the rows of a table with keys beyond `after` in the order of the primary key, and say so after each batch.
 
-    Each batch is a transaction of its own that holds its rows FOR SHARE: an event of the snapshot stands among the
-    other events of its object where its image belongs. Whoever stops between two batches goes on with the last key
-    that was yielded. Repeating a part records its rows again, which does no harm.
+    Each batch is a transaction of its own that holds its rows and their links while they are recorded: an event of the
+    snapshot stands among the other events of its object where what it says belongs. Whoever stops between two batches
+    goes on with the last key that was yielded. Repeating a part records its rows again, which does no harm.
     """
-    rows, last_key, is_done = 0, after, False
+    rows, links, last_key, is_done = 0, 0, after, False
     while not is_done:
         end = _boundary(table, last_key, batch_rows)
-        rows += _repeated(table, last_key, end)
+        more_rows, more_links = _repeated(table, last_key, end)
+        rows, links = rows + more_rows, links + more_links
         last_key, is_done = end, end is None
-        yield Progress(rows, end)
+        yield Progress(rows, links, end)
 
 
 def _boundary(table: Table, after: str | None, batch_rows: int) -> str | None:
@@ -64,7 +71,7 @@ def _boundary(table: Table, after: str | None, batch_rows: int) -> str | None:
     return row[0] if row else None
 
 
-def _repeated(table: Table, after: str | None, end: str | None) -> int:
+def _repeated(table: Table, after: str | None, end: str | None) -> tuple[int, int]:
     for _attempt in range(ATTEMPTS - 1):
         try:
             return _record(table, after, end)
@@ -74,9 +81,9 @@ def _repeated(table: Table, after: str | None, end: str | None) -> int:
     return _record(table, after, end)
 
 
-def _record(table: Table, after: str | None, end: str | None) -> int:
+def _record(table: Table, after: str | None, end: str | None) -> tuple[int, int]:
     """
-    Record the rows beyond one key up to another, with one statement; with two where Python makes their masks.
+    Record the rows beyond one key up to another, then their links, and return how many of each there were.
 
     The sub-select is done with waiting and reading anew before a row is emitted: otherwise a row that had to be waited
     for is emitted twice, first with the value that it no longer has. Served by the primary key's index.
@@ -86,14 +93,34 @@ def _record(table: Table, after: str | None, end: str | None) -> int:
         f"(SELECT {ROW} AS auditlog_row, {ROW}.tableoid AS auditlog_table FROM {table.name} {ROW}{condition} "
         f"ORDER BY {table.order()} FOR SHARE) {LOCKED}"
     )
-    frame = (context.frame_members(), None, context.traceparent())
-    if table.plan.registration.mask_callable is None:
-        count = _emit(table, rows, [*frame, *params])
-    else:
-        with transaction.atomic(using=table.connection.alias, durable=True):
+    with transaction.atomic(using=table.connection.alias, durable=True):
+        reprs = _reprs(table, after, end)
+        frame = (context.frame_members(), reprs, context.traceparent())
+        if table.plan.registration.mask_callable is None:
+            count = _emit(table, rows, [*frame, *params])
+        else:
             count = _emit_masked(table, rows, params, frame)
-    schedule_wake(table.connection)
-    return count
+        links = sum(link.snapshot(condition, params, reprs=reprs) for link in links_of(table))
+        schedule_wake(table.connection)
+    return count, links
+
+
+def _reprs(table: Table, after: str | None, end: str | None) -> str | None:
+    """
+    Return what the objects of a batch are called, by key, as JSON text, and hold their rows from here on.
+
+    A row that appears in between has none: the event of its creation says what it is called.
+    """
+    make = table.plan.registration.object_repr
+    if make is None:
+        return None
+    instances: QuerySet[Any] = QuerySet(table.model, using=table.connection.alias)
+    for operator, key in _bounds(after, end):
+        condition = table.compared(operator, row=table.name)
+        instances = instances.filter(RawSQL(condition, table.parts(key), BooleanField()))  # noqa: S611 - quoted names
+    # A manager of the application's could leave rows out. The lock is a little stronger than FOR SHARE, and as long.
+    held = instances.order_by("pk").select_for_update(of=("self",), no_key=True)
+    return encode({key_text(instance.pk): text_of(instance, make) for instance in held})
 
 
 def _emit(table: Table, rows: str, params: list[Any]) -> int:
@@ -116,6 +143,10 @@ def _emit_masked(table: Table, rows: str, params: list[Any], frame: tuple[Any, .
 
 
 def _range(table: Table, after: str | None, end: str | None) -> tuple[str, list[Any]]:
-    bounds = [(operator, key) for operator, key in ((">", after), ("<=", end)) if key is not None]
+    bounds = _bounds(after, end)
     condition = " AND ".join(table.compared(operator) for operator, _key in bounds)
     return f" WHERE {condition}" if condition else "", [part for _operator, key in bounds for part in table.parts(key)]
+
+
+def _bounds(after: str | None, end: str | None) -> list[tuple[str, str]]:
+    return [(operator, key) for operator, key in ((">", after), ("<=", end)) if key is not None]

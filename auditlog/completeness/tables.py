@@ -86,14 +86,14 @@ class Table:
         """The table as a `regclass`."""
         return f"{literal(self.name)}::regclass"
 
-    def order(self) -> str:
+    def order(self, row: str = ROW) -> str:
         """Return ORDER BY's list for the order of the primary key."""
-        return ", ".join(f"{ROW}.{column}" for column in self.key_columns)
+        return ", ".join(f"{row}.{column}" for column in self.key_columns)
 
-    def compared(self, operator: str) -> str:
+    def compared(self, operator: str, *, row: str = ROW) -> str:
         """Return a condition on the primary key, with one parameter for each of its columns."""
         given = ", ".join(f"%s::{db_type}" for db_type in self.key_types)
-        return f"({self.order()}) {operator} ({given})"
+        return f"({self.order(row)}) {operator} ({given})"
 
     def parts(self, key: str) -> list[str]:
         """

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import models
 from django.dispatch import Signal
 
 
@@ -15,7 +16,7 @@ class Connection:
 
     signal: Signal
     receiver: Callable[..., Any]
-    sender: Any = None
+    sender: type[models.Model] | None = None
 
     @property
     def uid(self) -> str:

@@ -38,5 +38,6 @@ class SamplesConfig(AppConfig):
             models.Stamp,
             models.Author,
             models.Receipt,
+            models.Club,
         ):
             auditlog.register(model)

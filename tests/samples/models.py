@@ -219,3 +219,19 @@ class Receipt(models.Model):
     number = models.IntegerField(db_default=7)
     issued_at = models.DateTimeField(db_default=Now())
     note = models.CharField(max_length=20, db_default="paid")
+
+
+class Club(models.Model):
+    """Its links have a composite key."""
+
+    name = models.CharField(max_length=50)
+    members = models.ManyToManyField(Reader, through="ClubMembership", related_name="clubs")
+
+
+class ClubMembership(models.Model):
+    """Found by its two ends, and by nothing else."""
+
+    pk = models.CompositePrimaryKey("club_id", "reader_id")
+    club = models.ForeignKey(Club, on_delete=models.CASCADE)
+    reader = models.ForeignKey(Reader, on_delete=models.CASCADE)
+    role = models.CharField(max_length=20, default="member")

@@ -1,4 +1,4 @@
-"""`manage.py audit_bypass`: find rows that were changed past the ORM."""
+"""`manage.py audit_bypass`: find rows and links that were changed past the ORM."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from auditlog.completeness.adoption import adopt
-from auditlog.completeness.bypass import Checked, Finding, check, check_sample, settle
+from auditlog.completeness.bypass import Checked, Difference, check, check_sample, settle
 from auditlog.completeness.command import Bar, Left, add_table_arguments, chosen_tables, positive, progress_bar
 from auditlog.completeness.images import outbox_reader
 from auditlog.completeness.tables import BadKey, Table
@@ -29,10 +29,10 @@ class Report:
 
     # Model label -> rows and objects of the audit log that were compared.
     checked: dict[str, int]
-    found: list[Finding] = field(default_factory=list)
-    pending: list[Finding] = field(default_factory=list)
+    found: list[Difference] = field(default_factory=list)
+    pending: list[Difference] = field(default_factory=list)
     # Those of `found` that have an event now.
-    adopted: list[Finding] = field(default_factory=list)
+    adopted: list[Difference] = field(default_factory=list)
     reads_outbox: bool = True
 
 
@@ -40,9 +40,10 @@ class Command(BaseCommand):
     """See `help`."""
 
     help = (
-        "Compare the rows of registered models with the last image that the audit log has of each, and name the rows "
-        "that raw SQL or another program changed, inserted or deleted. Rows whose events are on their way are looked "
-        "at again for --grace seconds before they are reported. Exit code 0 only if every row agrees, or was adopted. "
+        "Compare the rows of registered models with the last image that the audit log has of each, and the links of "
+        "their many-to-many fields with its events, and name what raw SQL or another program changed, inserted or "
+        "deleted. What has events on their way is looked at again for --grace seconds before it is reported. Exit code "
+        "0 only if everything agrees, or was adopted. "
         "Run it with DATABASE_URL of the role auditlog_app and AUDIT_DATABASE_URL of the role auditlog_reader. Ctrl-C "
         "and SIGTERM finish the batch and print how to go on."
     )
@@ -58,7 +59,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--adopt",
             action="store_true",
-            help="record an event of each row that was found, marked as made by this check: its history goes on",
+            help="record events of what was found, marked as made by this check: its history goes on",
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -121,7 +122,7 @@ def _compare_one(
     table: Table, left: Left, report: Report, options: dict[str, Any], *, stop: threading.Event, bar: Bar
 ) -> bool:
     """Compare one table, and tell whether it was finished."""
-    suspects: list[Finding] = []
+    suspects: list[Difference] = []
     is_over = True
     try:
         for batch in _batches(table, left.position, options):
@@ -155,11 +156,10 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"{label}: {count} rows and objects compared"
     for name, findings in (("DIFFERENT", report.found), ("on their way, look again", report.pending)):
         for finding in findings[:SHOWN]:
-            columns = f": {', '.join(finding.columns)}" if finding.columns else ""
-            yield f"{name}: {finding.table} {finding.key} {finding.kind}{columns}"
+            yield f"{name}: {finding}"
         if len(findings) > SHOWN:
             yield f"… and {len(findings) - SHOWN} more: --json names all"
     if not report.reads_outbox:
         yield "The outbox cannot be read with these roles: events that wait longer than --grace look like differences."
     adopted = f" {len(report.adopted)} were adopted." if report.adopted else ""
-    yield f"{len(report.found)} rows differ.{adopted}" if report.found else "No row differs."
+    yield f"Differences: {len(report.found)}.{adopted}" if report.found else "Everything agrees."

@@ -188,7 +188,7 @@ BEGIN
 END
 $$;
 
--- Record the links that one statement added to or removed from one object.
+-- Record the links that one statement added to or removed from one object, or that a snapshot found.
 CREATE FUNCTION {schema}.auditlog_emit_links(
     p_action text, p_topic text, p_source text, p_audit text, p_type text, p_schema_version text, p_relation oid,
     p_key text, p_field text, p_target_model text, p_targets text[], p_through text, p_labels jsonb,
@@ -198,7 +198,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    added text := CASE p_action WHEN 'm2m.add' THEN to_json(p_targets)::text ELSE '[]' END;
+    added text := CASE WHEN p_action IN ('m2m.add', 'snapshot') THEN to_json(p_targets)::text ELSE '[]' END;
     removed text := CASE p_action WHEN 'm2m.remove' THEN to_json(p_targets)::text ELSE '[]' END;
     labels text := (
         SELECT json_object_agg(target, p_labels ->> target)::text FROM unnest(p_targets) target
@@ -210,7 +210,8 @@ BEGIN
         '{"field":' || to_json(p_field) || ',"target_model":' || to_json(p_target_model)
         || ',"added":' || added || ',"removed":' || removed
         || ',"through":' || coalesce(p_through, 'null') || ',"labels":' || coalesce(labels, 'null') || '}',
-        NULL, NULL, p_frame, {schema}.auditlog_repr(p_reprs, p_key), p_traceparent, 'false'
+        NULL, NULL, p_frame, {schema}.auditlog_repr(p_reprs, p_key), p_traceparent,
+        CASE p_action WHEN 'snapshot' THEN 'true' ELSE 'false' END
     );
     RETURN true;
 END

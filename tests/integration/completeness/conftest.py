@@ -15,12 +15,12 @@ from auditlog.frames import frames_scope
 
 PROJECT = """
 INSERT INTO auditlog_auditlog (
-    event_id, occurred_at, model, object_pk, action, category, before, after, masked, schema_version, topic, partition,
-    "offset", sequence
+    event_id, occurred_at, model, object_pk, action, category, before, after, m2m, masked, schema_version, topic,
+    partition, "offset", sequence
 )
 SELECT event_id, occurred_at, v #>> '{audit,model}', key, v #>> '{audit,action}', v #>> '{audit,category}',
-    nullif(v -> 'before', 'null'), nullif(v -> 'after', 'null'), v #> '{audit,masked}', schema_version, topic, 0, id,
-    v #>> '{source,sequence}'
+    nullif(v -> 'before', 'null'), nullif(v -> 'after', 'null'), nullif(v #> '{audit,m2m}', 'null'),
+    v #> '{audit,masked}', schema_version, topic, 0, id, v #>> '{source,sequence}'
 FROM (SELECT *, value::jsonb AS v FROM auditlog_outboxevent) o
 """
 # (exit code, report)

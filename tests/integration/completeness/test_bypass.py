@@ -279,12 +279,12 @@ def test_people_read_the_same(project: Project) -> None:
     project()
     out = StringIO()
     call_command("audit_bypass", "samples.Shelf", *NOW, stdout=out)
-    assert out.getvalue() == "samples.shelf: 2 rows and objects compared\nNo row differs.\n"
+    assert out.getvalue() == "samples.shelf: 2 rows and objects compared\nEverything agrees.\n"
     raw("UPDATE samples_shelf SET name = 'b'")
     out = StringIO()
     with pytest.raises(SystemExit):
         call_command("audit_bypass", "samples.Shelf", *NOW, stdout=out)
-    assert f"DIFFERENT: samples_shelf {shelf.pk} changed: name\n1 rows differ." in out.getvalue()
+    assert f"DIFFERENT: samples_shelf {shelf.pk} changed: name\nDifferences: 1." in out.getvalue()
 
 
 @pytest.mark.parametrize(

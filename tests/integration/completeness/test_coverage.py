@@ -85,7 +85,7 @@ def test_masks_exclusions_and_memberships_are_named(run: Run) -> None:
     found = states(report, "samples.book")
     links = {"genres.add", "genres.remove", "readers.add", "readers.remove", "readers through samples.loan"}
     assert {found[name] for name in links} == {"captured"}
-    assert found["readers, raw SQL"] == "not_covered"
+    assert found["readers, raw SQL"] == "detected"
 
 
 def test_models_that_are_not_registered_are_listed(run: Run) -> None:
@@ -185,7 +185,7 @@ def test_without_the_compilers_nothing_is_captured(run: Run) -> None:
     found = states(report, "samples.book")
     assert code == 1
     assert {found[name] for name in SIGNALLED | SET_BASED} == {"detected"}
-    assert (found["genres.add"], found["readers.remove"]) == ("not_covered", "not_covered")
+    assert (found["genres.add"], found["readers.remove"]) == ("detected", "detected")
     assert "found by its receiver" in reason(report, "samples.book", "save")
 
 

@@ -8,9 +8,10 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from auditlog.completeness import images, snapshot
+from auditlog.completeness import images, memberships, snapshot
+from auditlog.completeness.links import links_of
 from auditlog.completeness.tables import Table
-from tests.samples.models import OrderLine
+from tests.samples.models import Book, Club, OrderLine
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
 
@@ -56,3 +57,25 @@ def test_batches_of_rows_follow_the_primary_key(transactional_db: None, monkeypa
     plans = [plan_of("default", *one) for one in seen]
     assert all("samples_orderline_pkey" in plan for plan in plans)
     assert not any("Sort  (" in plan or "Seq Scan on samples_orderline" in plan for plan in plans)
+
+
+def test_the_membership_events_of_objects_are_found_by_index(transactional_db: None) -> None:
+    params = [["1", "2"], "samples.book", "genres", timezone.now()]
+    plan = plan_of("audit", memberships.MEMBERSHIPS, params)
+    assert "Index Scan using auditlog_auditlog_p" in plan
+    assert "model_object_pk_sequence_idx" in plan
+    assert "Seq Scan" not in plan
+
+
+def test_links_are_found_by_the_index_of_their_owner(transactional_db: None) -> None:
+    genres, loans = links_of(Table.of(Book))
+    (members,) = links_of(Table.of(Club))
+    condition, params = snapshot._range(genres.table, "1", "9")
+    owners = f"SELECT auditlog_t.id FROM {genres.table.name} auditlog_t{condition}"
+    plans = [
+        plan_of("default", genres._links(owners, lock="SHARE"), params),
+        *(plan_of("default", link._links(link._of_keys()), [["1", "2"]]) for link in (genres, loans, members)),
+    ]
+    assert not any("Seq Scan on samples_" in plan for plan in plans)
+    assert "samples_book_pkey" in plans[0]
+    assert all("Index" in plan for plan in plans)

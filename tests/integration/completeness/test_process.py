@@ -51,7 +51,7 @@ def test_a_signal_while_a_batch_waits_lets_it_finish(
     out, err = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 1
     resume = f"manage.py audit_snapshot samples.Shelf --after {keys[1]}"
-    assert json.loads(out) == {"rows": {"samples.shelf": 2}, "complete": False, "resume": resume}
+    assert json.loads(out) == {"rows": {"samples.shelf": 2}, "links": {}, "complete": False, "resume": resume}
     assert f"Go on with: {resume}" in err.decode()
     recorded = events()
     assert [event["audit"]["object_pk"] for event in recorded] == keys[:2]

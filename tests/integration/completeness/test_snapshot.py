@@ -49,7 +49,7 @@ def test_each_row_becomes_an_event_of_the_snapshot_with_masks(events: Events, ru
     (created,) = events()
     assert run("audit_snapshot", "samples.Book") == (
         0,
-        {"rows": {"samples.book": 1}, "complete": True, "resume": None},
+        {"rows": {"samples.book": 1}, "links": {"samples.book": 0}, "complete": True, "resume": None},
     )
     (event,) = events()
     assert (event["op"], event["before"], event["audit"]["action"]) == ("r", None, "snapshot")
@@ -60,7 +60,7 @@ def test_each_row_becomes_an_event_of_the_snapshot_with_masks(events: Events, ru
         "schema": "public",
         "table": "samples_book",
     }
-    assert event["audit"]["object_pk"] == str(book.pk)
+    assert (event["audit"]["object_pk"], event["audit"]["object_repr"]) == (str(book.pk), "Emma")
     assert event["audit"]["schema_version"] == created["audit"]["schema_version"]
 
 
@@ -200,6 +200,7 @@ def test_a_signal_ends_it_after_the_batch_and_it_says_how_to_go_on(events: Event
 def test_an_empty_table_is_done_at_once(events: Events, run: Run) -> None:
     assert run("audit_snapshot", "samples.Ticket")[1] == {
         "rows": {"samples.ticket": 0},
+        "links": {},
         "complete": True,
         "resume": None,
     }
