@@ -6,6 +6,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
+PEERS_STAMP := .venv-peers/.installed
 PACKAGES := auditlog publishers consumers doctors settings devstack tests bench
 PRODUCTION := DJANGO_SETTINGS_MODULE=settings.production DJANGO_ALLOWED_HOSTS=example.org \
 	DJANGO_SECRET_KEY=a-key-for-the-check-only-0123456789-abcdefghijklmnopqrstuvwxyz \
@@ -27,7 +28,7 @@ $(STAMP): requirements/dev.txt
 run: $(STAMP)  ## start everything: PostgreSQL, Kafka, API, worker, relay, consumer, demo data
 	@exec $(BIN)/python manage.py devstack up
 
-test: checks postgres-versions  ## every check, on a real PostgreSQL and a real Kafka
+test: checks postgres-versions $(PEERS_STAMP)  ## every check, on a real PostgreSQL and a real Kafka
 	$(BIN)/python -m pytest
 
 checks: lint typecheck
@@ -61,8 +62,15 @@ format: $(STAMP)  ## rewrite in the project's format
 lock: $(STAMP)  ## resolve requirements/*.in anew, with hashes
 	$(BIN)/python -m uv pip compile -q --generate-hashes --python-version 3.11 requirements/base.in -o requirements/base.txt
 	$(BIN)/python -m uv pip compile -q --generate-hashes --python-version 3.11 requirements/dev.in -o requirements/dev.txt
+	$(BIN)/python -m uv pip compile -q --generate-hashes --python-version 3.11 requirements/peers.in -o requirements/peers.txt
 
-bench: $(STAMP)  ## measure on the local stack
+# The libraries that the bench compares with, apart: one of them is called auditlog too.
+$(PEERS_STAMP): requirements/peers.txt $(STAMP)
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers || { rm -rf .venv-peers; exit 1; }
+	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/peers.txt
+	@touch $@
+
+bench: $(STAMP) $(PEERS_STAMP)  ## measure on the local stack
 	$(BIN)/python -m bench
 
 openapi: $(STAMP)  ## write docs/reference/openapi.yaml
@@ -71,4 +79,4 @@ openapi: $(STAMP)  ## write docs/reference/openapi.yaml
 clean:  ## remove the local stack's data and the virtual environment
 	@# Without a finished installation nothing was ever started from here.
 	@if [ -f $(STAMP) ]; then $(BIN)/python manage.py devstack down; fi
-	rm -rf .devstack .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles build dist
+	rm -rf .devstack .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles build dist

@@ -58,9 +58,16 @@ class Stack:
         """The address of the broker, which may not run yet."""
         return self._kafka.bootstrap_servers
 
-    def url(self, role: Role) -> str:
-        """Return the address of the database for a role."""
-        return f"postgres://{role.value}@{ports.HOST}:{self._postgres.port}/{DATABASE}"
+    def url(self, role: Role, *, database: str = DATABASE) -> str:
+        """Return the address of a database for a role."""
+        return f"postgres://{role.value}@{ports.HOST}:{self._postgres.port}/{database}"
+
+    def make_database(self, name: str) -> str:
+        """Make an empty database anew, and return its address for the owner."""
+        with self.admin() as admin:
+            admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+            admin.execute(f"CREATE DATABASE {name} OWNER {Role.OWNER.value}".encode())
+        return self.url(Role.OWNER, database=name)
 
     def connect(self, role: Role) -> psycopg.Connection[Any]:
         """Return an autocommit connection as a role; the caller closes it."""

@@ -1,4 +1,4 @@
-"""What capture takes in statements, round trips and WAL, on a server of the bench's own; nothing here is timed."""
+"""What capture takes in statements, round trips and WAL, on a server of the bench's own; no time is judged here."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def figures(directory: Path) -> dict[str, Any]:
     """What one run counted, in the writers and in the processes behind them."""
     written = directory / "figures.json"
     done = subprocess.run(
-        command("--quick", "--only", "counts", "--only", "pipeline", "--json", str(written)),
+        command("--quick", "--only", "counts", "--only", "pipeline", "--only", "writes", "--json", str(written)),
         cwd=ROOT,
         env=environment(directory),
         capture_output=True,
@@ -98,6 +98,15 @@ def test_relay_and_consumer_work_in_batches_with_a_fixed_number_of_statements(fi
         # A start takes some; a batch on a slow machine may be small, but never one for each event.
         assert 0 < work["batches"] <= 500, name
         assert work["statements"] <= 50 + 20 * work["batches"], name
+
+
+def test_other_libraries_take_turns_with_ours_in_every_operation(figures: dict[str, Any]) -> None:
+    for mode in ("autocommit", "in a transaction"):
+        assert len(figures["writes"][mode]) == 7
+        for operation, found in figures["writes"][mode].items():
+            # Made by `make test` and `make bench` in .venv-peers.
+            assert found["peers"].keys() == {"django-auditlog", "pghistory"}, operation
+            assert all(ratio["low"] > 0 for ratio in found["peers"].values())
 
 
 @pytest.fixture
