@@ -15,7 +15,6 @@ from django.db import transaction
 from django.db.models import Q
 
 from auditlog.context import set_actor, set_reason
-from doctors import services
 from doctors.models import Appointment, AppointmentStatus, Doctor, DoctorProfile, Patient, Specialty
 
 PASSWORD_BYTES = 12
@@ -23,6 +22,7 @@ AUDITOR, DOCTOR_ADMIN = "auditor", "doctor-admin"
 CLERK, MANAGER = "m.okonkwo", "s.lindqvist"
 API_KEY_NAME = "demo"
 STORY_DOCTORS = 8
+VISIT = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,9 @@ def live(*, now: datetime) -> None:
     with set_actor(users[MANAGER]):
         _change_specialties(doctors[3])
         with set_reason("Licence renewal is overdue"):
-            services.deactivate(doctors[4])
+            doctors[4].deactivate()
         with set_reason("Licence was renewed"):
-            services.activate(doctors[4])
+            doctors[4].activate()
     with set_actor(users[DOCTOR_ADMIN]), set_reason("Left the network"), transaction.atomic():
         doctors[-1].delete()
 
@@ -100,8 +100,10 @@ def _book(doctor: Doctor, now: datetime) -> None:
         first_name="Rosa", last_name="Example", defaults={"ssn": f"900-00-{secrets.randbelow(10_000):04}"}
     )
     start = now.replace(minute=0, second=0, microsecond=0) + timedelta(days=7)
-    appointment = Appointment.objects.create(
-        doctor=doctor, patient=patient, start=start, end=start + timedelta(minutes=30), reason="Annual check"
+    while doctor.appointments.pending().overlapping(start=start, end=start + VISIT).exists():
+        start += VISIT
+    appointment = Appointment.book(
+        doctor=doctor, patient=patient, start=start, end=start + VISIT, reason="Annual check"
     )
     appointment.status = AppointmentStatus.CONFIRMED
     appointment.save(update_fields=["status", "updated_at"])

@@ -7,7 +7,8 @@ from typing import Any
 from rest_framework import serializers
 
 from doctors import models
-from doctors.api.strictness import StrictModelSerializer
+from doctors.api.strictness import StrictModelSerializer, StrictSerializer
+from doctors.models.fields import normalized_email
 
 
 class DepartmentSerializer(StrictModelSerializer):
@@ -59,12 +60,12 @@ class DoctorSerializer(StrictModelSerializer):
             "created_at",
             "updated_at",
         )
-        read_only_fields = ("slug", "photo", "created_at", "updated_at")
+        read_only_fields = ("slug", "photo", "search_tags", "created_at", "updated_at")
         extra_kwargs = {"tax_id": {"write_only": True}}
 
     def validate_email(self, value: str | None) -> str | None:
         """Return the address in lower case; an empty one is none, because addresses are unique."""
-        return value.lower() if value else None
+        return (normalized_email(value) or None) if value else None
 
     def validate_npi(self, value: str | None) -> str | None:
         """Return the identifier; an empty one is none, because identifiers are unique."""
@@ -116,8 +117,26 @@ class AppointmentSerializer(StrictModelSerializer):
 
     class Meta:
         model = models.Appointment
-        fields = ("id", "doctor", "patient", "start", "end", "status", "reason", "notes", "created_at", "updated_at")
-        read_only_fields = ("created_at", "updated_at")
+        fields = (
+            "id",
+            "doctor",
+            "patient",
+            "start",
+            "end",
+            "status",
+            "reason",
+            "cancellation_reason",
+            "notes",
+            "created_at",
+            "updated_at",
+        )
+        read_only_fields = ("cancellation_reason", "created_at", "updated_at")
+
+    def validate_status(self, value: str) -> str:
+        """Return the status; what is booked is still to take place."""
+        if self.instance is None and value not in models.PENDING:
+            raise serializers.ValidationError("A new appointment is still to take place.", code="not_pending")
+        return value
 
     def validate(self, attrs: Any) -> Any:
         """Return the values if the appointment ends after it starts."""
@@ -126,3 +145,23 @@ class AppointmentSerializer(StrictModelSerializer):
         if start is not None and end is not None and end <= start:
             raise serializers.ValidationError({"end": "An appointment ends after it starts."}, code="ends_before_start")
         return super().validate(attrs)
+
+    def create(self, validated_data: dict[str, Any]) -> models.Appointment:
+        """Book the appointment."""
+        return models.Appointment.book(**validated_data)
+
+    def update(self, instance: models.Appointment, validated_data: dict[str, Any]) -> models.Appointment:
+        """Change the appointment; a cancellation is one, whichever way it is asked for."""
+        cancels = validated_data.get("status") == models.AppointmentStatus.CANCELLED
+        if not (cancels and instance.status in models.PENDING):
+            super().update(instance, validated_data)
+            return instance
+        super().update(instance, {**validated_data, "status": instance.status})
+        instance.cancel()
+        return instance
+
+
+class CancellationSerializer(StrictSerializer):
+    """Why an appointment is cancelled."""
+
+    reason = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")

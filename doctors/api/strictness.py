@@ -17,8 +17,8 @@ from rest_framework.views import APIView
 PAGING_PARAMETERS = frozenset({"page", "page_size"})
 
 
-class StrictModelSerializer(serializers.ModelSerializer[Any]):
-    """Names unknown fields and what is no text, and checks the database's constraints before the database does."""
+class StrictSerializer(serializers.Serializer[Any]):
+    """Names unknown fields and what is no text."""
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the validated values of a body that holds nothing unknown, and text where text belongs."""
@@ -36,6 +36,10 @@ class StrictModelSerializer(serializers.ModelSerializer[Any]):
             elif isinstance(field, serializers.CharField) and not isinstance(value, str | None):
                 errors[name] = [ErrorDetail("Not a valid string.", code="invalid")]
         return errors
+
+
+class StrictModelSerializer(StrictSerializer, serializers.ModelSerializer[Any]):
+    """Checks the database's constraints before the database does, too."""
 
     def validate(self, attrs: Any) -> Any:
         """Return the values if the row that they lead to keeps the model's constraints."""

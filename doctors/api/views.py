@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
+from django.core.exceptions import ValidationError as ModelValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError, QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import status, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import as_serializer_error
 
-from doctors import models, services
+from doctors import models
 from doctors.api import filters, serializers
 from doctors.api.pagination import Pages
 from doctors.api.permissions import ChangePermission, ModelPermissions
@@ -47,26 +48,39 @@ class Resource(viewsets.ModelViewSet[Any]):
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Insert a row and its links together."""
-        with _one_transaction():
-            return super().create(request, *args, **kwargs)
+        return _written(lambda: super(Resource, self).create(request, *args, **kwargs))
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Update a row and its links together."""
-        with _one_transaction():
-            return super().update(request, *args, **kwargs)
+        return _written(lambda: super(Resource, self).update(request, *args, **kwargs))
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Delete a row and what belongs to it together."""
-        with _one_transaction():
-            return super().destroy(request, *args, **kwargs)
+        return _written(lambda: super(Resource, self).destroy(request, *args, **kwargs))
 
 
-@contextmanager
-def _one_transaction() -> Iterator[None]:
+def _written(write: Callable[[], Response]) -> Response:
+    """
+    Write in one transaction; once more, if another one that committed meanwhile was in the way.
+
+    The second time validation sees the other row, and can say which field it is about.
+    """
+    try:
+        return _once(write)
+    except IntegrityError:
+        try:
+            return _once(write)
+        except IntegrityError as exc:
+            raise Conflict from exc
+
+
+def _once(write: Callable[[], Response]) -> Response:
     try:
         with transaction.atomic():
-            yield
-    except (ProtectedError, IntegrityError) as exc:
+            return write()
+    except ModelValidationError as exc:
+        raise ValidationError(as_serializer_error(exc)) from exc
+    except ProtectedError as exc:
         raise Conflict from exc
 
 
@@ -101,14 +115,14 @@ class DoctorViewSet(Resource):
     def activate(self, request: Request, pk: int) -> Response:  # noqa: ARG002 - the router's signature
         """Record that the doctor may be booked from now on; safe to repeat."""
         doctor = self.get_object()
-        services.activate(doctor)
+        doctor.activate()
         return Response(self.get_serializer(doctor).data)
 
     @action(detail=True, methods=["post"], permission_classes=[ChangePermission])
     def deactivate(self, request: Request, pk: int) -> Response:  # noqa: ARG002
         """Record that the doctor may not be booked any more; safe to repeat."""
         doctor = self.get_object()
-        services.deactivate(doctor)
+        doctor.deactivate()
         return Response(self.get_serializer(doctor).data)
 
 
@@ -136,9 +150,29 @@ class PatientViewSet(Resource):
     filterset_class = filters.PatientFilter
 
 
+@extend_schema_view(
+    create=extend_schema(summary="Book an appointment"),
+    cancel=extend_schema(
+        summary="Cancel an appointment",
+        request=serializers.CancellationSerializer,
+        responses=serializers.AppointmentSerializer,
+    ),
+)
 class AppointmentViewSet(Resource):
     """Appointments."""
 
     queryset = models.Appointment.objects.order_by("pk")
     serializer_class = serializers.AppointmentSerializer
     filterset_class = filters.AppointmentFilter
+
+    @action(detail=True, methods=["post"], permission_classes=[ChangePermission])
+    def cancel(self, request: Request, pk: int) -> Response:  # noqa: ARG002 - the router's
+        """Give the doctor's time back; safe to repeat."""
+        asked = serializers.CancellationSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        appointment = self.get_object()
+        return _written(lambda: self._cancelled(appointment, **asked.validated_data))
+
+    def _cancelled(self, appointment: models.Appointment, *, reason: str) -> Response:
+        appointment.cancel(reason=reason)
+        return Response(self.get_serializer(appointment).data)

@@ -6,16 +6,18 @@ A batch is idempotent: written again after an unknown outcome, it finds its own 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import models, transaction
+from django.db import models, router, transaction
 from django.utils import timezone
 
 from doctors.clinicians.report import Tally
 from doctors.clinicians.rows import Clinician, Row
 from doctors.models import Department, Doctor, PracticeLocation, Specialty
+from doctors.models.querysets import search_tags
+from doctors.signals import announce, doctors_written
 
 Facts = Mapping[str, Any]
 
@@ -36,6 +38,8 @@ class Outcome:
 
     doctors: Tally
     locations: Tally
+    # Hospitals that are inactive here, and so took none of the doctors whom the file assigns to them.
+    refused_assignments: int
 
 
 def write(batch: Batch) -> Outcome:
@@ -50,26 +54,28 @@ def write(batch: Batch) -> Outcome:
         # Somebody may have deleted a doctor since an earlier batch: the row at hand tells as much.
         lost = {npi: row.clinician for (npi, _), row in batch.locations.items() if npi not in held}
         described = lost | dict(batch.clinicians)
-        new = [Doctor(npi=npi, **clinician.facts) for npi, clinician in described.items() if npi not in held]
-        changed = _update(
-            Doctor,
-            {
-                held[npi].pk: row.facts
-                for npi, row in described.items()
-                if npi in held and _differs(held[npi], row.facts)
-            },
-            updated_at=timezone.now(),
-        )
+        facts = {npi: _facts(clinician) for npi, clinician in described.items()}
+        new = [Doctor(npi=npi, **facts[npi]) for npi in described if npi not in held]
+        differing = {held[npi].pk: facts[npi] for npi in described if npi in held and _differs(held[npi], facts[npi])}
+        changed = _update(Doctor, differing, updated_at=timezone.now())
         Doctor.objects.bulk_create(new)
         keys = {npi: doctor.pk for npi, doctor in held.items()} | {
             doctor.npi: doctor.pk for doctor in new if doctor.npi
         }
         persons = {keys[npi]: clinician for npi, clinician in described.items()}
-        changed |= _link_specialties(persons) | _link_hospitals(persons, batch.hospitals)
+        joined, refused = _link_hospitals(persons, batch.hospitals)
+        changed |= _link_specialties(persons) | joined
         changed -= {doctor.pk for doctor in new}
+        if changed:
+            announce(doctors_written, sender=Doctor, using=router.db_for_write(Doctor), doctor_ids=frozenset(changed))
         unchanged = len(described) - len(new) - len(changed)
         tally = Tally(created=len(new), updated=len(changed), unchanged=unchanged)
-        return Outcome(doctors=tally, locations=_write_locations(batch, keys))
+        return Outcome(doctors=tally, locations=_write_locations(batch, keys), refused_assignments=refused)
+
+
+def _facts(clinician: Clinician) -> Facts:
+    """Return the columns of a doctor; the tags are those that a save of the specialties would make."""
+    return {**clinician.facts, "search_tags": search_tags(clinician.specialties)}
 
 
 def _write_locations(batch: Batch, doctors: Mapping[str, int]) -> Tally:
@@ -116,29 +122,37 @@ def _link_specialties(persons: Mapping[int, Clinician]) -> set[int]:
     new = Specialty.objects.bulk_create(Specialty(name=name) for name in sorted(names - held.keys()))
     held |= {specialty.name: specialty.pk for specialty in new}
     wanted = {key: {held[name] for name in clinician.specialties} for key, clinician in persons.items()}
-    return _set_links(Doctor.specialties.through, "specialty_id", wanted)
+    return _set_links(Doctor.specialties.through, "specialty_id", wanted)[0]
 
 
-def _link_hospitals(persons: Mapping[int, Clinician], named: Mapping[str, str]) -> set[int]:
+def _link_hospitals(persons: Mapping[int, Clinician], named: Mapping[str, str]) -> tuple[set[int], int]:
+    """Return the doctors of whom a hospital was added or removed, and how many assignments were refused."""
     codes = {hospital.code: "" for clinician in persons.values() for hospital in clinician.hospitals}
     held = _departments(codes | dict(named))
-    wanted = {key: {held[hospital.code] for hospital in clinician.hospitals} for key, clinician in persons.items()}
-    return _set_links(Doctor.departments.through, "department_id", wanted)
+    wanted = {key: {held[hospital.code].pk for hospital in clinician.hospitals} for key, clinician in persons.items()}
+    closed = {department.pk for department in held.values() if not department.is_active}
+    return _set_links(Doctor.departments.through, "department_id", wanted, closed=closed)
 
 
-def _departments(named: Mapping[str, str]) -> dict[str, int]:
-    """Return the keys of the departments by code, made where they are missing and named as the file names them."""
+def _departments(named: Mapping[str, str]) -> dict[str, Department]:
+    """Return the departments by code, made where they are missing and named as the file names them."""
     held = {department.code: department for department in Department.objects.filter(code__in=named)}
     _update(
         Department, {row.pk: {"name": named[code]} for code, row in held.items() if named[code] not in {"", row.name}}
     )
     new = [Department(code=code, name=name or code) for code, name in sorted(named.items()) if code not in held]
     Department.objects.bulk_create(new)
-    return {department.code: department.pk for department in (*held.values(), *new)}
+    return {department.code: department for department in (*held.values(), *new)}
 
 
-def _set_links(through: Any, target: str, wanted: Mapping[int, set[int]]) -> set[int]:
-    """Make the links of these doctors exactly the wanted ones; return the doctors of whom one was added or removed."""
+def _set_links(
+    through: Any, target: str, wanted: Mapping[int, set[int]], *, closed: Collection[int] = ()
+) -> tuple[set[int], int]:
+    """
+    Make the links of these doctors the wanted ones, but add none to what is closed.
+
+    Returns the doctors of whom a link was added or removed, and how many links were refused.
+    """
     held: dict[tuple[int, int], int] = {
         (doctor_id, target_id): pk
         for pk, doctor_id, target_id in through.objects.filter(doctor_id__in=wanted).values_list(
@@ -146,9 +160,10 @@ def _set_links(through: Any, target: str, wanted: Mapping[int, set[int]]) -> set
         )
     }
     asked = {(doctor_id, target_id) for doctor_id, targets in wanted.items() for target_id in targets}
-    surplus, missing = held.keys() - asked, sorted(asked - held.keys())
+    surplus, missing = held.keys() - asked, asked - held.keys()
+    added = sorted(pair for pair in missing if pair[1] not in closed)
     if surplus:
         through.objects.filter(pk__in=[held[pair] for pair in surplus]).delete()
-    if missing:
-        through.objects.bulk_create(through(doctor_id=doctor_id, **{target: key}) for doctor_id, key in missing)
-    return {doctor_id for doctor_id, _ in (*surplus, *missing)}
+    if added:
+        through.objects.bulk_create(through(doctor_id=doctor_id, **{target: key}) for doctor_id, key in added)
+    return {doctor_id for doctor_id, _ in (*surplus, *added)}, len(missing) - len(added)

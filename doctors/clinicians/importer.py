@@ -151,5 +151,6 @@ def _account(report: ImportReport, chunk: list[Row | Rejected], outcome: Outcome
     report.doctors.add(outcome.doctors)
     report.locations.add(outcome.locations)
     report.duplicates += duplicates
+    report.refused_assignments += outcome.refused_assignments
     report.rejected.extend(row for row in chunk if isinstance(row, Rejected))
     report.last_line = chunk[-1].line

@@ -36,6 +36,8 @@ class ImportReport:
     locations: Tally = field(default_factory=Tally)
     # Rows about an address that an earlier row of the file had described already.
     duplicates: int = 0
+    # Assignments to hospitals that are inactive here, which were not made.
+    refused_assignments: int = 0
     rejected: list[Rejected] = field(default_factory=list)
     # The last line that is committed or rejected.
     last_line: int = 1
@@ -48,6 +50,7 @@ class ImportReport:
             "doctors": self.doctors.members(),
             "locations": self.locations.members(),
             "duplicates": self.duplicates,
+            "refused_assignments": self.refused_assignments,
             "rejected": [{"line": row.line, "reason": row.reason} for row in self.rejected],
             "complete": self.complete,
             "last_line": self.last_line,

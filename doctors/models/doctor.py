@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import nullcontext
+from enum import StrEnum
+from typing import Any, Self
+
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.core.validators import FileExtensionValidator, MinValueValidator
-from django.db import models
+from django.db import models, router, transaction
 from django.db.models import Q
 from django.db.models.functions import Lower
+from django.utils.text import slugify
 
+from auditlog.events import record
+from doctors.licence import LICENCE_PREFIX, validate_licence
 from doctors.models.department import Department, Specialty
-from doctors.models.fields import DoctorSlugField
+from doctors.models.fields import NormalizedEmailField, normalized_email
+from doctors.models.querysets import LONGEST_TAG, DoctorQuerySet
 from doctors.npi import NPI_PATTERN, validate_npi
+from doctors.signals import announce, doctor_activated, doctor_deactivated
+from doctors.transition import transition
 
+SLUG_CHARACTERS = 220
 PHOTO_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
+
+
+# Why the appointments of a doctor who was deactivated are cancelled.
+DEACTIVATION_REASON = "Doctor deactivated"
+
+
+class DoctorAction(StrEnum):
+    """Domain events of doctors."""
+
+    ACTIVATED = "activated"  # may be booked from now on
+    DEACTIVATED = "deactivated"  # may not be booked any more
 
 
 class Gender(models.TextChoices):
@@ -32,9 +56,9 @@ class Doctor(models.Model):
     suffix = models.CharField(max_length=20, blank=True)
     credential = models.CharField(max_length=20, blank=True)
     gender = models.CharField(max_length=1, choices=Gender.choices, blank=True)
-    email = models.EmailField(unique=True, null=True, blank=True)
-    slug = DoctorSlugField(max_length=220, unique=True, blank=True, editable=False)
-    license_number = models.CharField(max_length=50, unique=True, null=True, blank=True)
+    email = NormalizedEmailField(unique=True, null=True, blank=True)
+    slug = models.SlugField(max_length=SLUG_CHARACTERS, unique=True, blank=True, editable=False)
+    license_number = models.CharField(max_length=50, unique=True, null=True, blank=True, validators=[validate_licence])
     npi = models.CharField(
         "NPI",
         max_length=10,
@@ -57,7 +81,7 @@ class Doctor(models.Model):
         max_digits=10, decimal_places=2, null=True, blank=True, validators=[MinValueValidator(0)]
     )
     tax_id = models.CharField(max_length=32, blank=True)
-    search_tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    search_tags = ArrayField(models.CharField(max_length=LONGEST_TAG), default=list, blank=True, editable=False)
     department = models.ForeignKey(
         Department, on_delete=models.SET_NULL, null=True, blank=True, related_name="primary_doctors"
     )
@@ -66,12 +90,22 @@ class Doctor(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
+    _photo_loaded: str = ""
+
+    objects = models.Manager.from_queryset(DoctorQuerySet)()
+
     class Meta:
         indexes = [models.Index(fields=["last_name", "first_name"], name="doctors_doctor_by_name")]
         constraints = [
             models.UniqueConstraint(Lower("email"), name="doctors_doctor_email_once_in_any_case"),
             models.CheckConstraint(condition=~Q(last_name=""), name="doctors_doctor_last_name_not_empty"),
             models.CheckConstraint(condition=~Q(slug=""), name="doctors_doctor_slug_not_empty"),
+            models.CheckConstraint(
+                condition=Q(license_number__isnull=True)
+                | Q(license_number="")
+                | Q(license_number__startswith=LICENCE_PREFIX),
+                name="doctors_doctor_licence_begins_with_md",
+            ),
             models.CheckConstraint(
                 condition=Q(npi__isnull=True) | Q(npi__regex=NPI_PATTERN), name="doctors_doctor_npi_ten_digits"
             ),
@@ -83,6 +117,108 @@ class Doctor(models.Model):
 
     def __str__(self) -> str:
         return f"Dr {self.first_name} {self.last_name}"
+
+    @classmethod
+    def from_db(cls, *args: Any, **options: Any) -> Self:
+        """Remember which photo the row had: what replaces it is told apart without a question to the database."""
+        doctor = super().from_db(*args, **options)
+        photo = doctor.__dict__.get("photo")
+        doctor._photo_loaded = getattr(photo, "name", photo) or ""
+        return doctor
+
+    def save(self, *, force_insert: Any = False, using: str | None = None, **options: Any) -> None:
+        """
+        Write the row and what belongs to it: together, where receivers write rows of their own.
+
+        An INSERT is one where the key is drawn beforehand, too: Django would look for the row first.
+        """
+        using = using or router.db_for_write(type(self), instance=self)
+        key: int | None = self.pk
+        forced = force_insert or (self._state.adding and key is None and not options.get("force_update"))
+        together = self._state.adding or self.replaces_photo(options.get("update_fields"))
+        with transaction.atomic(using=using) if together else nullcontext():
+            super().save(force_insert=forced, using=using, **options)
+        if together:
+            self._photo_loaded = self.photo.name or ""
+
+    def activate(self, activated_by: Any = None) -> bool:
+        """
+        Let the doctor be booked, and tell whether that changed anything.
+
+        Row, event and signal belong to one transaction. `activated_by` defaults to who acts in the context. Safe to
+        repeat.
+        """
+        using = router.db_for_write(type(self), instance=self)
+        with transition(actor=activated_by, using=using) as actor:
+            if not self._set_active(True, action=DoctorAction.ACTIVATED, using=using):
+                return False
+            announce(doctor_activated, sender=type(self), using=using, doctor=self, activated_by=actor)
+        return True
+
+    def deactivate(self, deactivated_by: Any = None) -> bool:
+        """
+        Let the doctor not be booked any more, cancel what is pending, and tell whether that changed anything.
+
+        Rows, events and signals belong to one transaction; bookings wait for it. `deactivated_by` defaults to who acts
+        in the context. Safe to repeat.
+        """
+        using = router.db_for_write(type(self), instance=self)
+        with transition(actor=deactivated_by, using=using) as actor:
+            if not self._set_active(False, action=DoctorAction.DEACTIVATED, using=using):
+                return False
+            appointments: Any = self.appointments
+            for appointment in appointments.using(using).pending().order_by("pk"):
+                appointment.cancel(cancelled_by=actor, reason=DEACTIVATION_REASON)
+            announce(doctor_deactivated, sender=type(self), using=using, doctor=self, deactivated_by=actor)
+        return True
+
+    def replaces_photo(self, update_fields: Iterable[str] | None = None) -> bool:
+        """Tell whether a save may put another photo, or none, in the place of the one that was loaded."""
+        if (
+            self._state.adding
+            or "photo" not in self.__dict__
+            or (update_fields is not None and "photo" not in update_fields)
+        ):
+            return False
+        is_upload = not getattr(self.photo, "_committed", True)
+        return is_upload or (self.photo.name or "") != self._photo_loaded
+
+    def keep_rules(self) -> None:
+        """
+        Normalize what is about to be written, and refuse what may not be.
+
+        :raises ValidationError: which names the field.
+        """
+        loaded = self.__dict__
+        if number := loaded.get("license_number"):
+            try:
+                validate_licence(number)
+            except ValidationError as exc:
+                raise ValidationError({"license_number": exc}) from exc
+        if (email := loaded.get("email")) is not None:
+            self.email = normalized_email(email) or None
+
+    def make_slug(self) -> None:
+        """Make the slug of names and key, once: links must not break when somebody marries."""
+        if self.slug:
+            return
+        names = slugify(f"{self.first_name}-{self.last_name}")[: SLUG_CHARACTERS - len(f"-{self.pk}")].strip("-")
+        self.slug = f"{names}-{self.pk}".strip("-")
+
+    def update_search_tags(self) -> None:
+        """Make the tags those of the specialties, in the row and in this instance."""
+        for held in type(self).objects.update_search_tags([self.pk]):
+            self.search_tags, self.updated_at = held.search_tags, held.updated_at
+
+    def _set_active(self, is_active: bool, *, action: DoctorAction, using: str) -> bool:
+        # The instance may be stale: the row decides, and stays locked until everything is written.
+        held = type(self).objects.using(using).select_for_update(no_key=True).only("is_active").get(pk=self.pk)
+        self.is_active = is_active
+        if held.is_active == is_active:
+            return False
+        self.save(using=using, update_fields=["is_active", "updated_at"])
+        record(self, action=action, data={"previous": not is_active})
+        return True
 
 
 class DoctorProfile(models.Model):

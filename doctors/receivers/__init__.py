@@ -7,11 +7,16 @@ to it; everything that leaves the database waits for the commit, robustly, so th
 
 from __future__ import annotations
 
-from doctors.receivers import doctor
+from doctors.receivers import departments, doctor, photos, specialties
 from doctors.receivers.connection import Connection
 
 # In the order in which the receivers of one signal run.
-CONNECTIONS: tuple[Connection, ...] = (*doctor.CONNECTIONS,)
+CONNECTIONS: tuple[Connection, ...] = (
+    *doctor.CONNECTIONS,
+    *photos.CONNECTIONS,
+    *departments.CONNECTIONS,
+    *specialties.CONNECTIONS,
+)
 
 
 def connect_all() -> None:

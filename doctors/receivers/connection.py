@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import models
 from django.dispatch import Signal
 
 
@@ -16,7 +15,7 @@ class Connection:
 
     signal: Signal
     receiver: Callable[..., Any]
-    sender: type[models.Model] | None = None
+    sender: Any = None
 
     @property
     def uid(self) -> str:

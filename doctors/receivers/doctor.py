@@ -4,34 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.db.models.signals import pre_save
+from django.db.models.signals import post_save, pre_save
 
-from doctors.licence import validate_licence
-from doctors.models import Doctor
+from doctors.keys import draw_keys
+from doctors.models import Doctor, DoctorProfile
 from doctors.receivers.connection import Connection
 
 
-def check_licence(instance: Doctor, **_kwargs: Any) -> None:
-    """
-    pre_save: refuse a licence number that is none.
-
-    :raises ValidationError: that names the field.
-    """
-    if instance.license_number:
-        try:
-            validate_licence(instance.license_number)
-        except ValidationError as exc:
-            raise ValidationError({"license_number": exc}) from exc
+def keep_rules(instance: Doctor, **_kwargs: Any) -> None:
+    """pre_save: refuse a licence number that is none, and normalize the e-mail address."""
+    instance.keep_rules()
 
 
-def normalize_email(instance: Doctor, **_kwargs: Any) -> None:
-    """pre_save: keep the address in lower case, and none where there is only blank space."""
-    if instance.email is not None:
-        instance.email = instance.email.strip().lower() or None
+def make_slug(instance: Doctor, using: str, **_kwargs: Any) -> None:
+    """pre_save: make the slug of a new doctor; its key is drawn now, so that one INSERT writes all of it."""
+    key: int | None = instance.pk
+    if instance._state.adding and not instance.slug:
+        if key is None:
+            (instance.pk,) = draw_keys(Doctor, count=1, using=using)
+        instance.make_slug()
+
+
+def create_profile(instance: Doctor, created: bool, raw: bool, using: str, **_kwargs: Any) -> None:
+    """post_save: give a new doctor a profile; a fixture brings its own."""
+    if created and not raw:
+        DoctorProfile.objects.using(using).create(doctor=instance)
 
 
 CONNECTIONS = (
-    Connection(pre_save, check_licence, sender=Doctor),
-    Connection(pre_save, normalize_email, sender=Doctor),
+    Connection(pre_save, keep_rules, sender=Doctor),
+    Connection(pre_save, make_slug, sender=Doctor),
+    Connection(post_save, create_profile, sender=Doctor),
 )

@@ -86,6 +86,8 @@ class Command(BaseCommand):
             )
         if report.duplicates:
             self.stdout.write(f"  {report.duplicates} rows repeat an address of an earlier row")
+        if report.refused_assignments:
+            self.stdout.write(f"  {report.refused_assignments} assignments to inactive departments were not made")
         self.stdout.write(f"  {len(report.rejected)} rows rejected")
         for row in report.rejected[:SHOWN_REJECTIONS]:
             self.stdout.write(f"    line {row.line}: {row.reason}")

@@ -43,7 +43,7 @@ def rows() -> dict[type[Model], Model]:
         models.Patient: patient,
         models.Department: models.Department.objects.create(code="CARD", name="Cardiology", head=doctor),
         models.Specialty: models.Specialty.objects.create(name="Surgery"),
-        models.DoctorProfile: models.DoctorProfile.objects.create(doctor=doctor),
+        models.DoctorProfile: doctor.profile,
         models.PracticeLocation: models.PracticeLocation.objects.create(
             doctor=doctor, adrs_id="X", address_line_1="1", city="Easthaven", state="CT", zip="06512"
         ),
