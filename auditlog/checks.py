@@ -10,12 +10,13 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, models
 
 from auditlog.capture.compilers import installed_on
-from auditlog.registry import MASKED_BY_DEFAULT, Registration, auditlog, global_names
+from auditlog.registry import MASKED_BY_DEFAULT, Registration, auditlog, global_classes, global_names
+from auditlog.vocabulary import FieldClass
 
 
 @register("auditlog")
 def check_registrations(**_kwargs: Any) -> list[CheckMessage]:
-    """Find registrations that name fields that are not there, or mask what identifies the object."""
+    """Find registrations that name fields or classes that are not there, or mask what identifies the object."""
     return [message for model in auditlog.get_models() for message in _problems(model)]
 
 
@@ -53,14 +54,22 @@ def _problems(model: type[models.Model]) -> Iterator[CheckMessage]:
                 obj=model,
                 id="auditlog.E002",
             )
+    for name, given in sorted(registration.classes.items()):
+        if given not in set(FieldClass):
+            yield Error(
+                f"The field {name!r} is classified as {given!r}, and there is no such class.",
+                hint=f"Use one of {', '.join(FieldClass)}.",
+                obj=model,
+                id="auditlog.E004",
+            )
 
 
 def _named(registration: Registration) -> set[str]:
     """Return the names that this registration brought itself: those of the settings are for all models."""
     general = MASKED_BY_DEFAULT | global_names("AUDITLOG_MASK_TRACKING_FIELDS")
     excluded = registration.exclude_fields - global_names("AUDITLOG_EXCLUDE_TRACKING_FIELDS")
-    own_masks = registration.masks.keys() - general
-    named = (registration.include_fields, excluded, own_masks, registration.mapping_fields)
+    own_masks, own_classes = registration.masks.keys() - general, registration.classes.keys() - global_classes().keys()
+    named = (registration.include_fields, excluded, own_masks, own_classes, registration.mapping_fields)
     return {name for names in named for name in names} | (registration.m2m_fields or frozenset())
 
 

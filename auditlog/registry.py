@@ -11,7 +11,7 @@ from django.db import models
 from django.utils.module_loading import import_string
 
 from auditlog.errors import RegistrationError
-from auditlog.vocabulary import BulkPolicy
+from auditlog.vocabulary import BulkPolicy, FieldClass
 
 M = TypeVar("M", bound=type[models.Model])
 
@@ -21,6 +21,7 @@ NEVER_CAPTURED_APPS = frozenset(
 )
 MASKED_BY_DEFAULT = frozenset({"password"})
 MASK_METHODS = frozenset({"full", "hash"})
+CLASSIFIED_BY_DEFAULT: Mapping[str, str] = {"password": FieldClass.CREDENTIAL}
 
 
 class OnChange(Protocol):
@@ -41,6 +42,8 @@ class Registration:
     # Field name -> "full", "hash" or "callable".
     masks: Mapping[str, str] = field(default_factory=dict)
     mask_callable: Callable[[str], str] | None = None
+    # Field name -> FieldClass.
+    classes: Mapping[str, str] = field(default_factory=dict)
     # None: all that the model declares.
     m2m_fields: frozenset[str] | None = None
     m2m_labels: bool = False
@@ -82,6 +85,7 @@ class AuditlogRegistry:
         topic: str | None = None,
         object_repr: Callable[[Any], str] | None = str,
         m2m_labels: bool = False,
+        classify_fields: Mapping[str, str] | None = None,
     ) -> Any:
         """
         Audit `model`; without a model, return a class decorator.
@@ -93,6 +97,8 @@ class AuditlogRegistry:
         `mask_callable`, a function or the dotted path of one, makes the masked text of the fields that `mask_fields`
         lists (or maps to "callable") out of their text. It runs in the writing process after the write and before the
         event, which takes a second statement in the same transaction.
+
+        `classify_fields` says what fields hold: `{field: FieldClass}`. It hides nothing by itself.
 
         :raises RegistrationError: for a model that is never captured, for unknown masks or policies, and for a
             `mask_callable` that cannot be imported.
@@ -109,6 +115,7 @@ class AuditlogRegistry:
                     mapping_fields=dict(mapping_fields or {}),
                     masks=_masks(mask_fields, own="callable" if make else "full"),
                     mask_callable=make,
+                    classes=global_classes() | dict(classify_fields or {}),
                     m2m_fields=None if m2m_fields is None else frozenset(m2m_fields),
                     m2m_labels=m2m_labels,
                     bulk=_bulk_policy(bulk),
@@ -179,6 +186,11 @@ class AuditlogRegistry:
 def global_names(setting: str) -> frozenset[str]:
     """Return the names that a setting of Django holds; none where it is not set."""
     return frozenset(getattr(settings, setting, ()) or ())
+
+
+def global_classes() -> dict[str, str]:
+    """Return the classes of fields that hold for all models, by field name."""
+    return {**CLASSIFIED_BY_DEFAULT, **(getattr(settings, "AUDITLOG_CLASSIFY_TRACKING_FIELDS", None) or {})}
 
 
 def _label(model: type[models.Model]) -> str:

@@ -48,6 +48,19 @@ class ActorType(StrEnum):
     ANONYMOUS = "anonymous"
 
 
+class FieldClass(StrEnum):
+    """What a field holds, and so who may see it; given at registration, `audit.classes` of the events."""
+
+    PUBLIC = "public"  # anybody may know it
+    INTERNAL = "internal"  # of the organisation, and about no person
+    CONFIDENTIAL = "confidential"  # harms the organisation where others know it
+    PERSONAL = "personal"  # about a person (GDPR, article 4)
+    SENSITIVE = "sensitive"  # special categories (GDPR, article 9), numbers that identify a person to authorities
+    HEALTH = "health"  # about a person's health or care (HIPAA, 45 CFR 160.103)
+    FINANCIAL = "financial"  # accounts, cards, income
+    CREDENTIAL = "credential"  # lets its holder in: passwords, tokens, keys
+
+
 class BulkPolicy(StrEnum):
     """What a set-based write (`update`, `bulk_*`) of a registered model does."""
 

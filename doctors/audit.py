@@ -1,21 +1,58 @@
-"""Which tables of this domain are audited, and what of them is masked."""
+"""Which tables of this domain are audited, what of them is masked, and what their fields hold."""
 
 from __future__ import annotations
 
 from django.contrib.auth import get_user_model
 
 from auditlog.registry import auditlog
+from auditlog.vocabulary import FieldClass
 from doctors import models
+
+PUBLIC, INTERNAL, PERSONAL = FieldClass.PUBLIC, FieldClass.INTERNAL, FieldClass.PERSONAL
+SENSITIVE, HEALTH = FieldClass.SENSITIVE, FieldClass.HEALTH
+
+# What a clinic's website and the national register show anyway is public.
+DOCTOR = {
+    **dict.fromkeys(
+        ("first_name", "middle_name", "last_name", "suffix", "credential", "slug", "npi", "bio", "photo"), PUBLIC
+    ),
+    **dict.fromkeys(("medical_school", "graduation_year", "department", "search_tags", "consultation_fee"), PUBLIC),
+    **dict.fromkeys(("gender", "email", "phone", "license_number", "hire_date"), PERSONAL),
+    "tax_id": SENSITIVE,
+    "is_active": INTERNAL,
+}
+DEPARTMENT = {"code": PUBLIC, "name": PUBLIC, "head": PUBLIC, "is_active": INTERNAL}
+PROFILE = dict.fromkeys(("doctor", "languages", "website", "statement", "accepts_new_patients"), PUBLIC)
+LOCATION = dict.fromkeys(
+    ("doctor", "adrs_id", "address_line_1", "address_line_2", "city", "state", "zip", "phone"), PUBLIC
+)
+PATIENT = {
+    **dict.fromkeys(("first_name", "last_name", "date_of_birth", "email", "phone"), PERSONAL),
+    "ssn": SENSITIVE,
+}
+# That somebody sees a doctor, and which one, tells of their health.
+APPOINTMENT = dict.fromkeys(
+    ("doctor", "patient", "start", "end", "status", "reason", "cancellation_reason", "notes"), HEALTH
+)
+USER = {
+    **dict.fromkeys(("username", "first_name", "last_name", "email"), PERSONAL),
+    **dict.fromkeys(("is_active", "is_staff", "is_superuser", "date_joined"), INTERNAL),
+}
 
 
 def register() -> None:
     """Register the models; called once when all of them are loaded."""
-    auditlog.register(models.Doctor, mask_fields=["tax_id"], m2m_labels=True)
-    auditlog.register(models.Department)
-    auditlog.register(models.Specialty)
-    auditlog.register(models.DoctorProfile)
-    auditlog.register(models.PracticeLocation)
-    auditlog.register(models.Patient, mask_fields=["ssn"])
-    auditlog.register(models.Appointment)
-    # A login is no change of the account.
-    auditlog.register(get_user_model(), exclude_fields=["last_login"], m2m_fields={"groups", "user_permissions"})
+    auditlog.register(models.Doctor, mask_fields=["tax_id"], m2m_labels=True, classify_fields=DOCTOR)
+    auditlog.register(models.Department, classify_fields=DEPARTMENT)
+    auditlog.register(models.Specialty, classify_fields={"name": PUBLIC, "description": PUBLIC})
+    auditlog.register(models.DoctorProfile, classify_fields=PROFILE)
+    auditlog.register(models.PracticeLocation, classify_fields=LOCATION)
+    auditlog.register(models.Patient, mask_fields=["ssn"], classify_fields=PATIENT)
+    auditlog.register(models.Appointment, classify_fields=APPOINTMENT)
+    auditlog.register(
+        get_user_model(),
+        # A login is no change of the account.
+        exclude_fields=["last_login"],
+        m2m_fields={"groups", "user_permissions"},
+        classify_fields=USER,
+    )

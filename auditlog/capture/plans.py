@@ -44,6 +44,8 @@ class Column:
     db_type: str
     mask: str | None
     nullable: bool = False
+    # FieldClass, where its field is classified.
+    data_class: str | None = None
 
     @property
     def holds_json(self) -> bool:
@@ -264,8 +266,10 @@ def image_expression(row: str, columns: tuple[Column, ...], *, unmasked: str | N
 
 
 def schema_version(label: str, columns: tuple[Column, ...]) -> str:
-    """Return the label and a digest of the columns, their types, fields and masks."""
-    shape = json.dumps([[c.name, c.db_type, c.field_name, c.mask] for c in columns])
+    """Return the label and a digest of the columns, their types, fields, masks and classes."""
+    shape = json.dumps(
+        [[c.name, c.db_type, c.field_name, c.mask, *([c.data_class] if c.data_class else [])] for c in columns]
+    )
     return f"{label}:{hashlib.sha256(shape.encode()).hexdigest()[:6]}"
 
 
@@ -274,6 +278,15 @@ def event_constants(*, topic: str, label: str, table: str, audit: dict[str, Any]
     source = {"version": __version__, "connector": "auditlog", "name": topics.prefix(), "table": table}
     members = {"category": "write", "model": label, **audit, "schema_version": version}
     return topic, encode(source)[1:-1], encode(members)[1:-1], f"auditlog.{label}.", version
+
+
+def _classes(*named: tuple[str, str | None]) -> dict[str, dict[str, list[str]]]:
+    """Return `audit.classes`, class -> names, where there are any: every event carries it, so it is kept short."""
+    found: dict[str, list[str]] = {}
+    for name, data_class in named:
+        if data_class:
+            found.setdefault(str(data_class), []).append(name)
+    return {"classes": found} if found else {}
 
 
 def _make(model: type[models.Model], connection: BaseDatabaseWrapper) -> Plan | None:
@@ -292,6 +305,7 @@ def _row_plan(model: type[models.Model], connection: BaseDatabaseWrapper) -> Row
     audit = {
         "masked": [c.name for c in columns if c.mask],
         "fields": {c.name: c.field_name for c in columns if c.name != c.field_name},
+        **_classes(*((c.name, c.data_class) for c in columns)),
     }
     constants = event_constants(
         topic=topics.row_topic(label),
@@ -311,7 +325,8 @@ def _row_plan(model: type[models.Model], connection: BaseDatabaseWrapper) -> Row
 
 def _column(field: Any, registration: Registration, connection: BaseDatabaseWrapper) -> Column:
     db_type = (field.db_type(connection) or "").lower()
-    return Column(field.column, field.name, db_type, registration.masks.get(field.name), field.null)
+    mask, data_class = registration.masks.get(field.name), registration.classes.get(field.name)
+    return Column(field.column, field.name, db_type, mask, field.null, data_class)
 
 
 def _link_plan(model: type[models.Model], connection: BaseDatabaseWrapper) -> LinkPlan | None:
@@ -335,7 +350,10 @@ def _link_plan(model: type[models.Model], connection: BaseDatabaseWrapper) -> Li
         topic=topics.events_topic(owner_label),
         label=owner_label,
         table=model._meta.db_table,
-        audit={"masked": [c.name for c in extra if c.mask]},
+        audit={
+            "masked": [c.name for c in extra if c.mask],
+            **_classes((field_name, registration.classes.get(field_name)), *((c.name, c.data_class) for c in extra)),
+        },
         version=schema_version(f"{owner_label}.{field_name}", extra),
     )
     return LinkPlan(
@@ -357,7 +375,8 @@ def _rules_of_links(owner: Registration, through: Registration | None) -> Regist
     """Return the rules for the fields of a link's own: those of its model, where it is registered, and its owner's."""
     if through is None:
         return replace(owner, include_fields=frozenset())
-    return replace(through, masks={**owner.masks, **through.masks})
+    masks, classes = {**owner.masks, **through.masks}, {**owner.classes, **through.classes}
+    return replace(through, masks=masks, classes=classes)
 
 
 def _key_lookup(foreign_key: Any) -> str:

@@ -70,6 +70,9 @@ class ModelCoverage:
     bulk: BulkPolicy
     # Column -> full, hash or callable.
     masked: dict[str, str]
+    # Column -> FieldClass; of all others nobody has said what they hold.
+    classified: dict[str, str]
+    unclassified: tuple[str, ...]
     excluded: tuple[str, ...]
     paths: tuple[WritePath, ...]
 
@@ -129,16 +132,18 @@ def _of_model(model: type[models.Model]) -> ModelCoverage:
     registration = auditlog.find(model._meta.label_lower) or Registration(model._meta.label_lower)
     facts = facts_of(model)
     fields = model._meta.local_concrete_fields
+    tracked = [field for field in fields if registration.tracks(field.name)]
+    classes = registration.classes
     return ModelCoverage(
         label=model._meta.label_lower,
         table=model._meta.db_table,
         aliases=tuple(fact.alias for fact in facts),
         bulk=registration.bulk,
         masked={
-            str(field.column): registration.masks[field.name]
-            for field in fields
-            if field.name in registration.masks and registration.tracks(field.name)
+            str(field.column): registration.masks[field.name] for field in tracked if field.name in registration.masks
         },
+        classified={str(field.column): str(classes[field.name]) for field in tracked if field.name in classes},
+        unclassified=tuple(str(field.column) for field in tracked if field.name not in classes),
         excluded=tuple(str(field.column) for field in fields if not registration.tracks(field.name)),
         paths=(
             *(WritePath(method.name, _of_method(method, model, registration, facts)) for method in METHODS),

@@ -18,9 +18,9 @@ class Command(BaseCommand):
     help = (
         "Print for each registered model every way in which Django writes, and whether such a write is captured, "
         "refused, excluded by the registration, only detected afterwards, or not covered; the masked and excluded "
-        "columns; and the models that are not registered. Worked out from what is registered, overridden and "
-        "installed. Exit code 1 when a registered model has a hole other than raw SQL. Run it with the DATABASE_URL "
-        "of the application, role auditlog_app."
+        "columns, and what each column holds; and the models that are not registered. Worked out from what is "
+        "registered, overridden and installed. Exit code 1 when a registered model has a hole other than raw SQL. Run "
+        "it with the DATABASE_URL of the application, role auditlog_app."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -50,6 +50,8 @@ def _members(model: ModelCoverage) -> dict[str, Any]:
         "databases": model.aliases,
         "bulk": model.bulk,
         "masked": model.masked,
+        "classified": model.classified,
+        "unclassified": model.unclassified,
         "excluded": model.excluded,
         "paths": [
             {"path": path.name, "state": path.answer.state, "reason": path.answer.reason or None, "hole": path.is_hole}
@@ -63,6 +65,10 @@ def _lines(covered: list[ModelCoverage], others: dict[str, str], holes: list[str
         yield f"{model.label}  (table {model.table} on {', '.join(model.aliases)}, bulk={model.bulk})"
         if model.masked:
             yield f"  masked columns: {', '.join(f'{column} ({mask})' for column, mask in model.masked.items())}"
+        if model.classified:
+            shown = {**model.classified, **dict.fromkeys(model.unclassified, "unclassified")}
+            for name in dict.fromkeys(shown.values()):
+                yield f"  {name} columns: {', '.join(column for column, given in shown.items() if given == name)}"
         if model.excluded:
             yield f"  excluded columns: {', '.join(model.excluded)}"
         captured = [path.name for path in model.paths if path.answer.state is Coverage.CAPTURED]

@@ -88,6 +88,22 @@ def test_masks_exclusions_and_memberships_are_named(run: Run) -> None:
     assert found["readers, raw SQL"] == "detected"
 
 
+def test_classes_of_columns_are_named_with_those_that_have_none(run: Run) -> None:
+    auditlog.register(Country, classify_fields={"name": "public"})
+    try:
+        _, report = run("audit_coverage")
+        out = StringIO()
+        call_command("audit_coverage", stdout=out)
+    finally:
+        auditlog.register(Country)
+    country = model_of(report, "samples.country")
+    assert (country["classified"], country["unclassified"]) == ({"name": "public"}, ["code"])
+    assert "  public columns: name\n  unclassified columns: code\n" in out.getvalue()
+    # The example domain says of all its columns what they hold, but for keys and times.
+    for label in ("doctors.doctor", "doctors.patient", "doctors.appointment"):
+        assert set(model_of(report, label)["unclassified"]) == {"id", "created_at", "updated_at"}
+
+
 def test_models_that_are_not_registered_are_listed(run: Run) -> None:
     _, report = run("audit_coverage")
     others = report["unregistered"]

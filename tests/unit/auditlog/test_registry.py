@@ -18,6 +18,7 @@ from auditlog.checks import check_compilers, check_registrations
 from auditlog.errors import RegistrationError
 from auditlog.models import ApiKey
 from auditlog.registry import AuditlogRegistry, auditlog
+from auditlog.vocabulary import FieldClass
 from tests.samples.models import Book, BookProxy, Chapter, Unwatched
 
 
@@ -124,6 +125,21 @@ def test_a_masked_key_and_a_misspelt_name_are_errors(unwatched: type[models.Mode
     assert [message.id for message in found] == ["auditlog.E001", *["auditlog.E002"] * 3]
     assert all(message.level == checks.ERROR for message in found)
     assert ["genre" in found[1].msg, "valeu" in found[2].msg, "vlaue" in found[3].msg] == [True] * 3
+
+
+def test_an_unknown_class_and_a_misspelt_name_of_a_classified_field_are_errors(
+    unwatched: type[models.Model], settings: Any
+) -> None:
+    settings.AUDITLOG_CLASSIFY_TRACKING_FIELDS = {"ssn": "personnal", "id": "internal"}
+    auditlog.register(unwatched, classify_fields={"vlaue": "health", "value": "secret"})
+    found = check_registrations()
+    assert [message.id for message in found] == ["auditlog.E002", "auditlog.E004", "auditlog.E004"]
+    assert ["vlaue" in found[0].msg, "personnal" in found[1].msg, "'secret'" in found[2].msg] == [True] * 3
+    auditlog.register(unwatched, classify_fields={"value": FieldClass.HEALTH, "ssn": "sensitive"})
+    assert [message.id for message in check_registrations()] == []
+    settings.AUDITLOG_CLASSIFY_TRACKING_FIELDS = {}
+    auditlog.register(unwatched, classify_fields={"value": FieldClass.HEALTH})
+    assert check_registrations() == []
 
 
 def test_a_database_whose_writes_pass_by_is_an_error() -> None:

@@ -26,7 +26,7 @@ from auditlog.capture.statement import LINK_EVENTS
 from auditlog.metrics import UncapturedReason
 from auditlog.registry import AuditlogRegistry
 from auditlog.roles import FUNCTIONS, OWN_PREFIXES, OWN_TABLES, Role
-from auditlog.vocabulary import Action, ActorType, BulkPolicy, Category, Operation
+from auditlog.vocabulary import Action, ActorType, BulkPolicy, Category, FieldClass, Operation
 from consumers.decode import Horizon, Row, decode
 from consumers.reasons import DeadLetterReason
 from consumers.records import Partition, Record
@@ -61,6 +61,7 @@ def members(vocabulary: type[StrEnum]) -> set[str]:
         (ActorType, "event-format", "Actors"),
         (DeadLetterReason, "dead-letters", "Reasons"),
         (Role, "database-roles", "Database roles and rights"),
+        (FieldClass, "registration", "Classes of fields"),
     ],
 )
 def test_a_vocabulary_is_documented_whole(vocabulary: type[StrEnum], page: str, section: str) -> None:
@@ -74,6 +75,7 @@ def test_a_vocabulary_is_documented_whole(vocabulary: type[StrEnum], page: str, 
         (Category, "event-format", "Categories"),
         (ActorType, "event-format", "Actors"),
         (DeadLetterReason, "dead-letters", "Reasons"),
+        (FieldClass, "registration", "Classes of fields"),
     ],
 )
 def test_nothing_is_documented_that_is_not_in_the_vocabulary(
