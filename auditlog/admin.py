@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from auditlog import exact_json
 from auditlog.models import ApiKey, AuditLog
 from auditlog.vocabulary import Action, Category
 
@@ -77,7 +77,7 @@ def _json(column: str, label: str) -> Callable[[AuditLog], SafeString | str]:
     @admin.display(description=label)
     def shown(event: AuditLog) -> SafeString | str:
         value = getattr(event, column)
-        return "-" if value is None else _block(json.dumps(value, ensure_ascii=False, indent=2))
+        return "-" if value is None else _block(exact_json.encode(value, indent=2).decode())
 
     return shown
 
@@ -112,7 +112,7 @@ def _changes(event: AuditLog) -> SafeString | str:
 
 
 def _value(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return exact_json.encode(value).decode()
 
 
 @admin.register(AuditLog)

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from auditlog.api import cursors, parameters, serializers
+from auditlog.api.renderers import ExactJSONRenderer
 from auditlog.models import AuditLog
 from auditlog.queries import events
 from auditlog.queries.events import Order, Page, Position
@@ -55,6 +56,7 @@ class AuditView(APIView):
     """A resource for auditors."""
 
     permission_classes = [MayViewAuditLog]
+    renderer_classes = [ExactJSONRenderer]
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Keep answers out of every cache: the next reader may not be an auditor."""

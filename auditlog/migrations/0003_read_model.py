@@ -2,6 +2,8 @@
 
 from django.db import migrations, models
 
+import auditlog.exact_json
+
 # Indexes are made on the parent, so that every partition has them. The functions run as the tables' owner: the
 # consumer's role owns nothing and still must never fail on the first event of a month.
 READ_MODEL = """
@@ -114,21 +116,21 @@ class Migration(migrations.Migration):
                         ('object_repr', models.TextField(null=True)),
                         ('action', models.TextField()),
                         ('category', models.TextField()),
-                        ('changes', models.JSONField(null=True)),
-                        ('before', models.JSONField(null=True)),
-                        ('after', models.JSONField(null=True)),
-                        ('m2m', models.JSONField(null=True)),
-                        ('data', models.JSONField(null=True)),
-                        ('masked', models.JSONField(null=True)),
+                        ('changes', models.JSONField(decoder=auditlog.exact_json.ExactDecoder, null=True)),
+                        ('before', models.JSONField(decoder=auditlog.exact_json.ExactDecoder, null=True)),
+                        ('after', models.JSONField(decoder=auditlog.exact_json.ExactDecoder, null=True)),
+                        ('m2m', models.JSONField(decoder=auditlog.exact_json.ExactDecoder, null=True)),
+                        ('data', models.JSONField(decoder=auditlog.exact_json.ExactDecoder, null=True)),
+                        ('masked', models.JSONField(decoder=auditlog.exact_json.ExactDecoder, null=True)),
                         ('actor_id', models.TextField(null=True)),
                         ('actor_repr', models.TextField(null=True)),
-                        ('actor', models.JSONField(null=True)),
+                        ('actor', models.JSONField(decoder=auditlog.exact_json.ExactDecoder, null=True)),
                         ('request_id', models.TextField(null=True)),
                         ('session', models.TextField(null=True)),
                         ('transaction_id', models.TextField(null=True)),
                         ('remote_addr', models.GenericIPAddressField(null=True)),
                         ('reason', models.TextField(null=True)),
-                        ('context', models.JSONField(null=True)),
+                        ('context', models.JSONField(decoder=auditlog.exact_json.ExactDecoder, null=True)),
                         ('schema_version', models.TextField(null=True)),
                         ('topic', models.TextField()),
                         ('partition', models.IntegerField()),

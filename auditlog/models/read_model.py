@@ -6,6 +6,8 @@ from typing import ClassVar
 
 from django.db import models
 
+from auditlog.exact_json import ExactDecoder
+
 
 class AuditLog(models.Model):
     """
@@ -24,21 +26,21 @@ class AuditLog(models.Model):
     action = models.TextField()
     category = models.TextField()
     # {field name: [old, new]}, worked out from before and after.
-    changes = models.JSONField(null=True)
-    before = models.JSONField(null=True)
-    after = models.JSONField(null=True)
-    m2m = models.JSONField(null=True)
-    data = models.JSONField(null=True)
-    masked = models.JSONField(null=True)
+    changes = models.JSONField(null=True, decoder=ExactDecoder)
+    before = models.JSONField(null=True, decoder=ExactDecoder)
+    after = models.JSONField(null=True, decoder=ExactDecoder)
+    m2m = models.JSONField(null=True, decoder=ExactDecoder)
+    data = models.JSONField(null=True, decoder=ExactDecoder)
+    masked = models.JSONField(null=True, decoder=ExactDecoder)
     actor_id = models.TextField(null=True)
     actor_repr = models.TextField(null=True)
-    actor = models.JSONField(null=True)
+    actor = models.JSONField(null=True, decoder=ExactDecoder)
     request_id = models.TextField(null=True)
     session = models.TextField(null=True)
     transaction_id = models.TextField(null=True)
     remote_addr = models.GenericIPAddressField(null=True)
     reason = models.TextField(null=True)
-    context = models.JSONField(null=True)
+    context = models.JSONField(null=True, decoder=ExactDecoder)
     schema_version = models.TextField(null=True)
     topic = models.TextField()
     partition = models.IntegerField()

@@ -46,7 +46,7 @@ def test_an_auditor_reads_the_list_and_an_event(auditor: Client, store: Store) -
         actor_id="7",
         actor_repr="m.okonkwo",
         changes=Jsonb({"email": ["ü@example.org", None], "note": ["<script>", "x"]}),
-        before=Jsonb({"id": 17}),
+        before=Jsonb(None, dumps=lambda _: '{"id": 17, "ratio": 0.12345678901234567890}'),
         context=Jsonb({"path": "/api/doctors/17/"}),
     )
 
@@ -55,6 +55,7 @@ def test_an_auditor_reads_the_list_and_an_event(auditor: Client, store: Store) -
     assert "user m.okonkwo (7)" in listed.content.decode()
     page = auditor.get(change_of(event_id)).content.decode()
     assert "email: &quot;ü@example.org&quot; → null" in page
+    assert "&quot;ratio&quot;: 0.12345678901234567890" in page
     assert "&lt;script&gt;" in page
     assert "<script>&quot;" not in page
     assert "&quot;path&quot;: &quot;/api/doctors/17/&quot;" in page

@@ -235,3 +235,29 @@ def test_numbers_keep_every_digit(client: APIClient, store: Store) -> None:
 
     assert client.get(f"{EVENTS}{event_id}/").json()["after"] == {"id": 9_223_372_036_854_775_807, "fee": "0.10"}
     assert datetime.fromisoformat(client.get(f"{EVENTS}{event_id}/").json()["occurred_at"]).tzinfo == UTC
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["0.12345678901234567890123", "-1.10", "123456789012345678901234567890", "1234567890123456.7890123", "0.0"],
+)
+def test_numbers_inside_of_json_keep_every_digit_and_stay_numbers(client: APIClient, store: Store, number: str) -> None:
+    nested = Jsonb(None, dumps=lambda _: f'{{"note": {{"deep": [{number}, "x"]}}}}')
+    event_id = store(before=nested, after=nested, data=nested, context=nested, changes=nested)
+
+    for answer in (client.get(EVENTS), client.get(f"{EVENTS}{event_id}/")):
+        assert f'"note":{{"deep":[{number},"x"]}}' in answer.content.decode()
+    detail = json.loads(client.get(f"{EVENTS}{event_id}/").content, parse_float=str, parse_int=str)
+    assert [detail[name]["note"]["deep"][0] for name in ("before", "after", "data", "context", "changes")] == [
+        number
+    ] * 5
+
+
+def test_text_of_events_is_written_as_it_is(client: APIClient, store: Store) -> None:
+    event_id = store(data=Jsonb({"text": "ä ☃ \u2028 </script>"}))
+
+    answer = client.get(f"{EVENTS}{event_id}/")
+    assert answer.json()["data"] == {"text": "ä ☃ \u2028 </script>"}
+    assert "ä ☃ \\u2028" in answer.content.decode()
+    indented = client.get(f"{EVENTS}{event_id}/", headers={"accept": "application/json; indent=2"})
+    assert indented.content.startswith(b'{\n  "event_id"')
