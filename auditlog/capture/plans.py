@@ -79,6 +79,8 @@ class Column:
 def _cast_of(db_type: str, *, nullable: bool) -> str | None:
     if db_type == "bytea":
         return BASE64
+    if db_type == "money":
+        return "{0}::numeric::text"  # its own text is in the language of the session
     if db_type in OURS:
         null = f"{db_type}_typeof({{0}}) = 'null' OR " if nullable else ""
         return f"CASE WHEN {null}{OURS[db_type]} THEN {db_type}_build_object('{LITERAL_KEY}', {{0}}) ELSE {{0}} END"

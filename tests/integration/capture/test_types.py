@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 from django.db.models import JSONField, Value
@@ -72,6 +73,17 @@ def test_i3_every_type_has_its_text(events: Events) -> None:
     row = Measured.objects.create(**VALUES)
     (event,) = events()
     assert event["after"] == {"id": row.pk, **IMAGE}
+
+
+@pytest.fixture
+def extensions(transactional_db: None, owner_connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Let the types of extensions be there for the length of a test."""
+    for name in ("hstore", "citext"):
+        owner_connection.execute(f"CREATE EXTENSION {name}".encode())
+    yield
+    connection.close()
+    for name in ("hstore", "citext"):
+        owner_connection.execute(f"DROP EXTENSION {name}".encode())
 
 
 @pytest.mark.usefixtures("hostile_session")
@@ -140,8 +152,23 @@ def test_an_update_of_a_date_at_infinity_is_told(events: Events) -> None:
         ("json", """'{"b": "\\u0000", "$ref": 1}'::json""", {"$json": {"b": "\x00", "$ref": 1}}),
         ("json", """'["$ref"]'::json""", ["$ref"]),
         ("json", "'1.10'::json", 1.1),
+        ("double precision[]", "ARRAY['NaN', '-Infinity', 0.1]::double precision[]", ["NaN", "-Infinity", 0.1]),
+        ("interval[]", "ARRAY['1 day 2 hours']::interval[]", ["P1DT2H"]),
+        ("tstzrange", "tstzrange('2026-03-29 01:30+01', NULL)", '["2026-03-29 00:30:00+00",)'),
+        ("int8multirange", "'{[1,3), [5,9)}'::int8multirange", "{[1,3),[5,9)}"),
+        ("time with time zone", "'12:30:00.000001+02'::timetz", "12:30:00.000001+02"),
+        ("bit varying", "B'1011'::bit varying", "1011"),
+        ("macaddr", "'08:00:2b:01:02:03'::macaddr", "08:00:2b:01:02:03"),
+        ("tsvector", "to_tsvector('english', 'Cardiology clinics')", "'cardiolog':1 'clinic':2"),
+        ("point", "point(0.1, -2)", "(0.1,-2)"),
+        ("money", "'1234.5'::money", "1234.50"),
+        ("oid", "4294967295::oid", "4294967295"),
+        ("regclass", "'auditlog_outboxevent'::regclass", "public.auditlog_outboxevent"),
+        ("hstore", "'a=>1, b=>NULL'::hstore", {"a": "1", "b": None}),
+        ("citext", "'Ada'::citext", "Ada"),
     ],
 )
+@pytest.mark.usefixtures("extensions")
 def test_i3_a_type_of_postgres_has_its_text(db_type: str, value: str, image: Any, transactional_db: None) -> None:
     shown = Column("c", "c", db_type, None, nullable=True).expression("r")
     with connection.cursor() as cursor:
