@@ -6,6 +6,7 @@ from pathlib import Path
 
 from settings.audit import *  # noqa: F403
 from settings.background import *  # noqa: F403
+from settings.cache import *  # noqa: F403
 from settings.databases import database_settings
 from settings.env import env
 from settings.kafka import *  # noqa: F403
@@ -75,7 +76,6 @@ ASGI_APPLICATION = "settings.asgi.application"
 DATABASES = database_settings()
 DATABASE_ROUTERS = ["auditlog.routers.AuditRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

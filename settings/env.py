@@ -120,6 +120,19 @@ class Environment:
         config["PORT"] = str(port or "")
         return config
 
+    def secret_url(self, name: str, *, schemes: tuple[str, ...], example: str) -> str:
+        """Return an address that may hold a password, empty where the name is unset: errors never show it."""
+        raw = self.text(name)
+        try:
+            parts = urlsplit(raw)
+            is_wrong = bool(raw) and (parts.scheme not in schemes or not parts.hostname or parts.port == 0)
+        except ValueError:
+            is_wrong = True
+        if is_wrong:
+            self.problems[name] = f"must look like {example}"
+            return ""
+        return raw
+
     def check(self) -> None:
         """
         Refuse to go on when anything was wrong.

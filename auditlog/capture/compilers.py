@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import Any, TypeVar
@@ -31,6 +31,7 @@ from auditlog.capture.statement import (
     captured_insert,
 )
 from auditlog.errors import UncapturedWrite
+from auditlog.signals import table_written
 from auditlog.vocabulary import Operation
 from auditlog.wake import schedule_wake
 
@@ -69,6 +70,16 @@ class _Capturing:
             statement.emit_collected(self.connection)
         return result
 
+    def _tell(self, operation: Operation, statement: Statement | None, instances: Sequence[Any] = ()) -> None:
+        table_written.send_robust(
+            sender=self.query.get_meta().model,
+            using=self.connection.alias,
+            operation=operation,
+            instances=instances,
+            named_keys=statement.keys if statement is not None else (),
+            framed=statement is not None and bool(statement.frames),
+        )
+
 
 class CapturingInsert(_Capturing):
     """INSERT, also with ON CONFLICT."""
@@ -80,6 +91,7 @@ class CapturingInsert(_Capturing):
         statement = captured_insert(self.query.get_meta().model, self.query.objs, self.connection)
         execute = super().execute_sql  # type: ignore[misc]
         rows: list[Any] = self._run(statement, lambda: execute(returning_fields))
+        self._tell(Operation.CREATE, statement, instances=self.query.objs)
         if statement is None or not returning_fields:
             return rows
         return [row[: len(returning_fields)] for row in rows]
@@ -138,8 +150,11 @@ class CapturingUpdate(_Capturing):
         statement = captured_change(model, self.query.where, Operation.UPDATE, self.connection)
         execute = super().execute_sql  # type: ignore[misc]
         rows = self._run(statement, lambda: execute(result_type))
-        if statement is not None and rows == 0:
-            statement.found_no_row()
+        if rows == 0:
+            if statement is not None:
+                statement.found_no_row()
+        else:
+            self._tell(Operation.UPDATE, statement)
         return rows
 
     def as_sql(self) -> Sql:
@@ -193,7 +208,10 @@ class CapturingDelete(_Capturing):
         model = self.query.get_meta().model
         statement = captured_change(model, self.query.where, Operation.DELETE, self.connection)
         execute = super().execute_sql  # type: ignore[misc]
-        return self._run(statement, lambda: execute(result_type, *args, **kwargs))
+        rows = self._run(statement, lambda: execute(result_type, *args, **kwargs))
+        if rows != 0:
+            self._tell(Operation.DELETE, statement)
+        return rows
 
     def as_sql(self) -> Sql:
         """Return the statement with the event in its RETURNING clause."""

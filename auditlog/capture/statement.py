@@ -83,6 +83,8 @@ class Statement:
     # Where Python makes the masks: what the write returned.
     collected: Collector | None = None
     op: str = ""
+    # Those that the WHERE clause of an UPDATE or DELETE names.
+    keys: tuple[str, ...] = ()
 
     def with_event(self, write: Write) -> Sql:
         """
@@ -188,8 +190,11 @@ def captured_change(
     found = plan_for(model, connection) if connection.vendor == "postgresql" else None
     if found is None:
         return None
-    label = found.row.label if found.row else ""
-    return _statement(found, model, connection, operation, current_frames().of_keys(label, _keys(where)))
+    label, keys = found.row.label if found.row else "", tuple(_keys(where))
+    statement = _statement(found, model, connection, operation, current_frames().of_keys(label, keys))
+    if statement is not None:
+        statement.keys = keys
+    return statement
 
 
 def _statement(

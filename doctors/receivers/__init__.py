@@ -7,7 +7,7 @@ to it; everything that leaves the database waits for the commit, robustly, so th
 
 from __future__ import annotations
 
-from doctors.receivers import departments, doctor, photos, specialties
+from doctors.receivers import cache, departments, doctor, photos, specialties
 from doctors.receivers.connection import Connection
 
 # In the order in which the receivers of one signal run.
@@ -16,6 +16,7 @@ CONNECTIONS: tuple[Connection, ...] = (
     *photos.CONNECTIONS,
     *departments.CONNECTIONS,
     *specialties.CONNECTIONS,
+    *cache.CONNECTIONS,
 )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import threading
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from django.core.management import call_command
 from rest_framework.test import APIClient
 
 from auditlog.roles import Role
+from doctors.background.outcomes import Retries
+from doctors.background.worker import Worker
 from doctors.clinicians.generator import write_file
 from tests.conftest import ConnectAs
 
@@ -24,6 +28,10 @@ ROWS = 60
 Importer = Callable[..., dict[str, Any]]
 Edit = Callable[[Path, Callable[[int, dict[str, str]], None]], None]
 Client = Callable[..., APIClient]
+MakeWorker = Callable[..., Worker]
+
+# Pauses are longer than a test.
+RETRIES = Retries(attempts=3, first_seconds=100, longest_seconds=150)
 
 
 @pytest.fixture
@@ -50,6 +58,16 @@ def client_of(transactional_db: None) -> Client:
         client = APIClient()
         client.force_login(user)
         return client
+
+    return make
+
+
+@pytest.fixture
+def make_worker(transactional_db: None) -> MakeWorker:
+    """Return a worker for the background tasks; `run_until_idle()` makes one attempt at each that is due."""
+
+    def make(name: str = "one") -> Worker:
+        return Worker(name=name, stop=threading.Event(), poll_seconds=0.01, retries=RETRIES, keep=timedelta(days=1))
 
     return make
 

@@ -36,6 +36,24 @@ def test_every_problem_is_named_at_once(env: Environment, monkeypatch: pytest.Mo
     ]
 
 
+@pytest.mark.parametrize(
+    "raw", ["http://:hunter2@here", "redis://", "redis://:hunter2@[here", "redis://:hunter2@here:x"]
+)
+def test_an_address_that_may_hold_a_password_is_not_repeated(
+    env: Environment, monkeypatch: pytest.MonkeyPatch, raw: str
+) -> None:
+    monkeypatch.setenv("CACHE_URL", raw)
+    assert env.secret_url("CACHE_URL", schemes=("redis",), example="redis://host:6379/0") == ""
+    assert env.problems == {"CACHE_URL": "must look like redis://host:6379/0"}
+
+
+def test_an_address_is_returned_as_it_was_given(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env.secret_url("CACHE_URL", schemes=("redis",), example="redis://host") == ""
+    monkeypatch.setenv("CACHE_URL", "redis://:secret@here:6379/1")
+    assert env.secret_url("CACHE_URL", schemes=("redis",), example="redis://host") == "redis://:secret@here:6379/1"
+    assert env.problems == {}
+
+
 def test_nothing_wrong_is_no_error(env: Environment) -> None:
     env.text("SECRET", required=True)
     env.check()

@@ -6,22 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Group
 
-from doctors.background.outcomes import Retries
-from doctors.background.worker import Worker
 from tests.conftest import WaitUntil
 
 PROJECT = Path(__file__).resolve().parents[4]
-RETRIES = Retries(attempts=3, first_seconds=100, longest_seconds=150)
 
-MakeWorker = Callable[..., Worker]
 Notes = Callable[[], set[str]]
 
 
@@ -54,16 +48,6 @@ class WorkerProcess:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
-
-
-@pytest.fixture
-def make_worker(transactional_db: None) -> MakeWorker:
-    """Return a worker that has three attempts and waits longer than a test in between."""
-
-    def make(name: str = "one") -> Worker:
-        return Worker(name=name, stop=threading.Event(), poll_seconds=0.01, retries=RETRIES, keep=timedelta(days=1))
-
-    return make
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from doctors.background import queue
 from doctors.background.claims import Claim
 from doctors.background.outcomes import Succeeded
 from tests.integration.doctors.background import work
-from tests.integration.doctors.background.conftest import RETRIES, MakeWorker, Notes
+from tests.integration.doctors.background.conftest import Notes
+from tests.integration.doctors.conftest import RETRIES, MakeWorker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
