@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import uuid
+from typing import Any
 
 from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
 from django.contrib.contenttypes.models import ContentType
-from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.fields import ArrayField, DateTimeRangeField
 from django.db import models
 from django.db.models import F
 from django.db.models.functions import Now
@@ -126,6 +128,18 @@ class Awkward(models.Model):
         db_table = "old"
 
 
+class SealedField(models.TextField[Any, Any]):
+    """Holds something else in the database than in Python, as encrypted fields do."""
+
+    def from_db_value(self, value: str | None, *_args: Any) -> str | None:
+        """Return what was sealed."""
+        return value and base64.b64decode(value).decode()
+
+    def get_prep_value(self, value: str | None) -> str | None:
+        """Return what the database holds."""
+        return value and base64.b64encode(value.encode()).decode()
+
+
 class Measured(models.Model):
     """Types whose text depends on the session, or that JSON cannot hold as they are."""
 
@@ -139,6 +153,8 @@ class Measured(models.Model):
     extra = models.JSONField(null=True)
     address = models.GenericIPAddressField(null=True)
     token = models.UUIDField(null=True)
+    span = DateTimeRangeField(null=True)
+    sealed = SealedField(null=True)
 
 
 class Guarded(models.Model):

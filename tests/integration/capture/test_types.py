@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import connection
+from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.db.models import JSONField, Value
 
 from auditlog.capture.plans import Column
@@ -31,6 +32,8 @@ VALUES: dict[str, Any] = {
     "extra": {"n": 9007199254740993, "deep": [{"ü": "\u2028"}], "null": None},
     "address": "2001:db8::1",
     "token": uuid.UUID("01234567-89ab-7def-8123-456789abcdef"),
+    "span": DateTimeTZRange(datetime(2026, 3, 29, 1, 30, tzinfo=UTC), None),
+    "sealed": "plain",
 }
 IMAGE = {
     "amount": "12345678901234567890.0123456789",
@@ -48,6 +51,8 @@ IMAGE = {
     "extra": {"n": 9007199254740993, "deep": [{"ü": "\u2028"}], "null": None},
     "address": "2001:db8::1",
     "token": "01234567-89ab-7def-8123-456789abcdef",
+    "span": '["2026-03-29 01:30:00+00",)',
+    "sealed": "cGxhaW4=",
 }
 
 
