@@ -7,12 +7,12 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 PEERS_STAMP := .venv-peers/.installed
-PACKAGES := auditlog publishers consumers doctors settings devstack tests bench
+PACKAGES := auditlog publishers consumers doctors settings devstack helm tests bench
 PRODUCTION := DJANGO_SETTINGS_MODULE=settings.production DJANGO_ALLOWED_HOSTS=example.org \
 	DJANGO_SECRET_KEY=a-key-for-the-check-only-0123456789-abcdefghijklmnopqrstuvwxyz \
 	DATABASE_URL=postgres://check@127.0.0.1/check KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092
 
-.PHONY: help run test checks postgres-versions lint typecheck format lock bench openapi clean
+.PHONY: help run test checks postgres-versions lint typecheck format lock bench openapi chart clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -75,6 +75,9 @@ bench: $(STAMP) $(PEERS_STAMP)  ## measure on the local stack
 
 openapi: $(STAMP)  ## write docs/reference/openapi.yaml
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/reference/openapi.yaml
+
+chart: $(STAMP)  ## write the chart's values.schema.json and README.md
+	$(BIN)/python -m helm.generate
 
 clean:  ## remove the local stack's data and the virtual environment
 	@# Without a finished installation nothing was ever started from here.

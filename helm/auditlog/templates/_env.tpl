@@ -1,0 +1,86 @@
+{{/*
+The environment of a container: takes root and
+  database  the role whose address is DATABASE_URL
+  audit     the role whose address is AUDIT_DATABASE_URL, or nothing where it is the same
+  hook      whether it runs before the release's own objects are there
+  extra     values of the workload (extraEnv)
+  more      a map of further plain variables
+*/}}
+{{- define "auditlog.env" -}}
+{{- $values := .root.Values -}}
+- name: DJANGO_SETTINGS_MODULE
+  value: settings.production
+- name: DJANGO_SECRET_KEY
+  valueFrom:
+    {{- include "auditlog.secretKeyRef" (dict "root" .root "existing" $values.django.existingSecret "key" $values.django.secretKeyKey "inline" "django-secret-key" "hook" .hook) | nindent 4 }}
+{{ include "auditlog.databaseEnv" . }}
+{{- if include "auditlog.hasSasl" .root }}
+- name: KAFKA_SASL_USERNAME
+  valueFrom:
+    {{- include "auditlog.secretKeyRef" (dict "root" .root "existing" $values.kafka.existingSecret "key" $values.kafka.usernameKey "inline" "kafka-username" "hook" .hook) | nindent 4 }}
+- name: KAFKA_SASL_PASSWORD
+  valueFrom:
+    {{- include "auditlog.secretKeyRef" (dict "root" .root "existing" $values.kafka.existingSecret "key" $values.kafka.passwordKey "inline" "kafka-password" "hook" .hook) | nindent 4 }}
+{{- end }}
+{{- $plain := merge (fromYaml (tpl (toYaml $values.config) .root)) (default dict .more) (fromYaml (include "auditlog.plainEnv" .root)) -}}
+{{- range $name, $value := $plain }}
+- name: {{ $name }}
+  value: {{ $value | toString | quote }}
+{{- end }}
+{{- range list $values.extraEnv .extra.extraEnv }}
+{{- with . }}
+{{ tpl (toYaml .) $.root }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The variables without secrets that every process has. */}}
+{{- define "auditlog.plainEnv" -}}
+DJANGO_ALLOWED_HOSTS: {{ include "auditlog.allowedHosts" . | quote }}
+{{- with include "auditlog.trustedOrigins" . }}
+DJANGO_CSRF_TRUSTED_ORIGINS: {{ . | quote }}
+{{- end }}
+DJANGO_SECURE_SSL_REDIRECT: {{ .Values.django.secureSslRedirect | quote }}
+AUDITLOG_TRUSTED_PROXIES: {{ .Values.django.trustedProxies | quote }}
+LOG_LEVEL: {{ .Values.django.logLevel }}
+DATABASE_BEHIND_PGBOUNCER: {{ .Values.database.behindPgbouncer | quote }}
+KAFKA_BOOTSTRAP_SERVERS: {{ .Values.kafka.bootstrapServers | quote }}
+KAFKA_SECURITY_PROTOCOL: {{ .Values.kafka.securityProtocol }}
+{{- if include "auditlog.hasSasl" . }}
+KAFKA_SASL_MECHANISM: {{ .Values.kafka.saslMechanism }}
+{{- end }}
+{{- if and (include "auditlog.hasTls" .) .Values.kafka.tls.existingSecret }}
+{{- with .Values.kafka.tls.caKey }}
+KAFKA_SSL_CA_LOCATION: /etc/auditlog/kafka/{{ . }}
+{{- end }}
+{{- with .Values.kafka.tls.certificateKey }}
+KAFKA_SSL_CERTIFICATE_LOCATION: /etc/auditlog/kafka/{{ . }}
+{{- end }}
+{{- with .Values.kafka.tls.privateKeyKey }}
+KAFKA_SSL_KEY_LOCATION: /etc/auditlog/kafka/{{ . }}
+{{- end }}
+{{- end }}
+KAFKA_TOPIC_PREFIX: {{ .Values.kafka.topicPrefix | quote }}
+KAFKA_TOPIC_PARTITIONS: {{ .Values.kafka.topicPartitions | quote }}
+KAFKA_TOPIC_REPLICATION_FACTOR: {{ .Values.kafka.topicReplicationFactor | quote }}
+KAFKA_CONSUMER_GROUP: {{ .Values.kafka.consumerGroup | quote }}
+{{- end -}}
+
+{{/* The addresses of the databases. Where the read model is in the domain's database, its roles have addresses there. */}}
+{{- define "auditlog.databaseEnv" -}}
+{{- $values := .root.Values -}}
+- name: DATABASE_URL
+  valueFrom:
+    {{- include "auditlog.databaseRef" (dict "root" .root "role" .database "hook" .hook "of" (ternary "audit" "domain" (and (eq .database "consumer") (ne (include "auditlog.hasAuditDatabase" .root) "")))) | nindent 4 }}
+{{- with .audit }}
+- name: AUDIT_DATABASE_URL
+  valueFrom:
+    {{- include "auditlog.databaseRef" (dict "root" $.root "role" . "hook" $.hook "of" (ternary "audit" "domain" (ne (include "auditlog.hasAuditDatabase" $.root) ""))) | nindent 4 }}
+{{- end }}
+{{- end -}}
+
+{{- define "auditlog.databaseRef" -}}
+{{- $database := ternary .root.Values.auditDatabase .root.Values.database (eq .of "audit") -}}
+{{- $inline := printf "%s-%s" (ternary "audit" "database" (eq .of "audit")) .role -}}
+{{- include "auditlog.secretKeyRef" (dict "root" .root "existing" $database.existingSecret "key" (get $database.keys .role) "inline" $inline "hook" .hook) -}}
+{{- end -}}

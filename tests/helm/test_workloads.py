@@ -1,0 +1,334 @@
+"""Every pod that the chart makes: hardening, credentials, probes, scaling."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from auditlog.heartbeat import RunLoop
+from consumers.kafka import PROPERTIES
+from tests.helm.rendering import NAMESPACE, SHAPES, Manifest, Rendered, changed, render, rendered, values_of
+
+SECRET_WORDS = re.compile(r"password|secret|token|_key\b|postgres://", re.IGNORECASE)
+PUBLIC = {"KAFKA_SSL_KEY_LOCATION"}
+PODS = [(shape, name) for shape in SHAPES for name in rendered(shape).pods()]
+
+
+def pod(shape: str, name: str) -> Manifest:
+    found: Manifest = rendered(shape).pods()[name]["spec"]
+    return found
+
+
+def container(shown: Rendered, kind: str, name: str) -> Manifest:
+    found: Manifest = shown.pods()[f"{kind}/demo-auditlog-{name}"]["spec"]["containers"][0]
+    return found
+
+
+def environment(shown: Rendered, kind: str, name: str) -> dict[str, Any]:
+    return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container(shown, kind, name)["env"]}
+
+
+def secret_of(shown: Rendered, kind: str, name: str, variable: str) -> tuple[str, str]:
+    reference = environment(shown, kind, name)[variable]["secretKeyRef"]
+    return reference["name"], reference["key"]
+
+
+def test_all_workloads_are_looked_at() -> None:
+    assert {name.partition("demo-auditlog-")[2] for shape, name in PODS if shape == "production"} == {
+        "api", "relay", "consumer", "worker", "migrations", "topics", "partitions", "reconcile", "bypass", "test"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("shape", "name"), PODS)
+def test_every_pod_keeps_the_restricted_standard(shape: str, name: str) -> None:
+    spec = pod(shape, name)
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False
+    security = spec["securityContext"]
+    assert security["runAsNonRoot"] is True
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert ("runAsUser" in security) == (shape != "restricted")
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
+    assert all(
+        volume.keys() & {"emptyDir", "secret", "persistentVolumeClaim", "configMap"} for volume in spec["volumes"]
+    )
+    for each in [*spec["containers"], *spec.get("initContainers", [])]:
+        assert each["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+@pytest.mark.parametrize(("shape", "name"), PODS)
+def test_every_pod_asks_for_resources_and_has_a_limit_of_memory_and_none_of_cpu(shape: str, name: str) -> None:
+    resources = pod(shape, name)["containers"][0]["resources"]
+    assert resources["requests"].keys() == {"cpu", "memory", "ephemeral-storage"}
+    assert resources["limits"].keys() == {"memory"}
+
+
+@pytest.mark.parametrize(("shape", "name"), PODS)
+def test_every_pod_can_write_in_tmp_alone(shape: str, name: str) -> None:
+    spec = pod(shape, name)
+    mounts = spec["containers"][0]["volumeMounts"]
+    writable = {mount["mountPath"] for mount in mounts if not mount.get("readOnly")}
+    assert "/tmp" in writable
+    assert writable <= {"/tmp", "/var/lib/auditlog/media"}
+    assert {mount["name"] for mount in mounts} <= {volume["name"] for volume in spec["volumes"]}
+
+
+@pytest.mark.parametrize(("shape", "name"), PODS)
+def test_no_credential_stands_in_a_pod(shape: str, name: str) -> None:
+    for entry in pod(shape, name)["containers"][0]["env"]:
+        if SECRET_WORDS.search(entry["name"]) or SECRET_WORDS.search(entry.get("value", "")):
+            assert entry["name"] in PUBLIC or entry["valueFrom"]["secretKeyRef"]["name"], entry["name"]
+    names = [entry["name"] for entry in pod(shape, name)["containers"][0]["env"]]
+    assert len(set(names)) == len(names)
+    assert {"DJANGO_SECRET_KEY", "DATABASE_URL"} <= set(names)
+
+
+@pytest.mark.parametrize("shape", ["production", "restricted"])
+def test_with_existing_secrets_the_chart_makes_none(shape: str) -> None:
+    assert rendered(shape).of_kind("Secret") == []
+    assert "postgres://" not in json.dumps(rendered(shape).manifests)
+    assert "credentials were given in plain values" not in rendered(shape).notes
+
+
+def test_values_in_plain_are_in_a_secret_a_copy_is_there_before_the_migrations_and_the_notes_warn() -> None:
+    shown = rendered("smallest")
+    inline, early = shown.of_kind("Secret")
+    assert (inline["metadata"]["name"], early["metadata"]["name"]) == (
+        "demo-auditlog-inline",
+        "demo-auditlog-inline-hook",
+    )
+    assert "annotations" not in inline["metadata"]
+    migrations = shown.one("Job", "migrations")["metadata"]["annotations"]
+    assert early["metadata"]["annotations"]["helm.sh/hook"] == migrations["helm.sh/hook"] == "pre-install,pre-upgrade"
+    assert int(early["metadata"]["annotations"]["helm.sh/hook-weight"]) < int(migrations["helm.sh/hook-weight"])
+    assert secret_of(shown, "Job", "migrations", "DATABASE_URL") == ("demo-auditlog-inline-hook", "database-owner")
+    assert secret_of(shown, "Deployment", "relay", "DATABASE_URL") == ("demo-auditlog-inline", "database-relay")
+    for name in ("demo-auditlog-inline-hook", "demo-auditlog-inline"):
+        assert {"database-owner", "django-secret-key"} <= next(
+            s["data"].keys() for s in shown.of_kind("Secret") if s["metadata"]["name"] == name
+        )
+    assert "credentials were given in plain values" in shown.notes
+
+
+def test_a_changed_secret_rolls_the_pods() -> None:
+    other = render(changed("smallest", {"django.secretKey": "another"}))
+    for name, pod_before in rendered("smallest").pods().items():
+        before, after = (p["metadata"].get("annotations", {}) for p in (pod_before, other.pods()[name]))
+        if not name.startswith("Pod/"):
+            assert before["checksum/secret"] != after["checksum/secret"]
+
+
+ROLES = {
+    "Deployment/api": ("app", "reader"),
+    "Deployment/relay": ("relay", None),
+    "Deployment/consumer": ("consumer", "consumer"),
+    "Deployment/worker": ("app", "reader"),
+    "Job/migrations": ("owner", "owner"),
+    "Job/topics": ("relay", None),
+    "CronJob/partitions": ("owner", "owner"),
+    "CronJob/reconcile": ("reader", "reader"),
+    "CronJob/bypass": ("app", "reader"),
+    "Pod/test": ("app", "reader"),
+}
+
+
+@pytest.mark.parametrize("workload", ROLES)
+def test_every_workload_has_the_role_of_its_own_on_each_database(workload: str) -> None:
+    kind, name = workload.split("/")
+    domain, audit = ROLES[workload]
+    shown = rendered("production")
+    # The consumer knows nothing of the domain's database.
+    secret = "auditlog-read-model" if name == "consumer" else "auditlog-database"
+    assert secret_of(shown, kind, name, "DATABASE_URL") == (secret, f"{domain}-url")
+    if audit is None:
+        assert "AUDIT_DATABASE_URL" not in environment(shown, kind, name)
+    else:
+        assert secret_of(shown, kind, name, "AUDIT_DATABASE_URL") == ("auditlog-read-model", f"{audit}-url")
+
+
+def test_with_one_database_both_addresses_come_from_its_secret() -> None:
+    shown = rendered("restricted")
+    assert secret_of(shown, "Deployment", "api", "AUDIT_DATABASE_URL") == ("auditlog-database", "reader-url")
+    assert secret_of(shown, "Deployment", "consumer", "DATABASE_URL") == ("auditlog-database", "consumer-url")
+
+
+def test_only_who_speaks_to_kafka_has_its_certificates() -> None:
+    with_them = {
+        name for name, shown in rendered("production").pods().items()
+        if any(volume["name"] == "kafka" for volume in shown["spec"]["volumes"])
+    }  # fmt: skip
+    assert with_them == {
+        "Deployment/demo-auditlog-relay", "Deployment/demo-auditlog-consumer", "Job/demo-auditlog-topics"
+    }  # fmt: skip
+
+
+def test_a_job_before_the_release_uses_no_service_account_of_the_release() -> None:
+    assert "serviceAccountName" not in pod("production", "Job/demo-auditlog-migrations")
+    assert pod("production", "Job/demo-auditlog-topics")["serviceAccountName"] == "demo-auditlog"
+    shown = render(changed("production", {"migrations.useHelmHooks": False}), revision=7)
+    job = shown.one("Job", "migrations-7")
+    assert job["spec"]["template"]["spec"]["serviceAccountName"] == "demo-auditlog"
+    assert "helm.sh/hook" not in job["metadata"]["annotations"]
+    assert job["spec"]["ttlSecondsAfterFinished"] > 0
+
+
+def test_jobs_end_and_do_not_overlap() -> None:
+    shown = rendered("production")
+    for job in shown.of_kind("Job"):
+        assert job["spec"]["activeDeadlineSeconds"] > 0
+        assert job["spec"]["backoffLimit"] == 3
+        assert job["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
+    for cron in shown.of_kind("CronJob"):
+        assert cron["spec"]["concurrencyPolicy"] == "Forbid"
+        assert cron["spec"]["timeZone"] == "Etc/UTC"
+        assert cron["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"] > 0
+
+
+def test_no_probe_asks_kafka_and_no_liveness_asks_a_server() -> None:
+    api = container(rendered("production"), "Deployment", "api")
+    assert {kind: api[kind]["httpGet"] for kind in ("startupProbe", "livenessProbe", "readinessProbe")} == {
+        "startupProbe": {"path": "/livez", "port": "http"},
+        "livenessProbe": {"path": "/livez", "port": "http"},
+        "readinessProbe": {"path": "/readyz", "port": "http"},
+    }
+    for loop in RunLoop:
+        found = container(rendered("production"), "Deployment", loop)
+        for kind in ("startupProbe", "livenessProbe"):
+            assert found[kind]["exec"]["command"] == ["python", "manage.py", "healthcheck", f"--{loop}"]
+        assert "readinessProbe" not in found
+    assert RunLoop.CONSUMER.max_age_seconds * 1000 > PROPERTIES["max.poll.interval.ms"]
+
+
+def test_a_pod_has_more_time_to_end_than_it_needs() -> None:
+    shown = rendered("production")
+    api, relay = pod("production", "Deployment/demo-auditlog-api"), pod("production", "Deployment/demo-auditlog-relay")
+    sleep = container(shown, "Deployment", "api")["lifecycle"]["preStop"]["sleep"]["seconds"]
+    graceful = int(environment(shown, "Deployment", "api")["API_GRACEFUL_SECONDS"])
+    assert api["terminationGracePeriodSeconds"] > sleep + graceful
+    drain = int(environment(shown, "Deployment", "relay")["RELAY_DRAIN_SECONDS"])
+    assert relay["terminationGracePeriodSeconds"] > drain
+
+
+def test_nothing_counts_the_replicas_twice() -> None:
+    counted = {
+        name: "replicas" in rendered("production").one("Deployment", name)["spec"]
+        for name in (*RunLoop, "api", "worker")
+    }
+    assert counted == {"relay": False, "consumer": False, "api": False, "worker": True}
+    assert all("replicas" in m["spec"] for m in rendered("smallest").of_kind("Deployment"))
+    scaled = {m["spec"]["scaleTargetRef"]["name"] for m in rendered("production").of_kind("ScaledObject")}
+    scaled |= {m["spec"]["scaleTargetRef"]["name"] for m in rendered("production").of_kind("HorizontalPodAutoscaler")}
+    assert scaled == {"demo-auditlog-api", "demo-auditlog-relay", "demo-auditlog-consumer"}
+
+
+def test_the_consumer_is_scaled_by_its_own_groups_lag_with_its_own_credentials() -> None:
+    shown = rendered("production")
+    (trigger,) = shown.one("ScaledObject", "consumer")["spec"]["triggers"]
+    variables = environment(shown, "Deployment", "consumer")
+    assert trigger["metadata"]["consumerGroup"] == variables["KAFKA_CONSUMER_GROUP"]
+    assert trigger["metadata"]["bootstrapServers"] == variables["KAFKA_BOOTSTRAP_SERVERS"]
+    assert trigger["metadata"]["excludePersistentLag"] == "true"
+    assert (trigger["metadata"]["sasl"], trigger["metadata"]["tls"]) == ("scram_sha512", "enable")
+    targets = shown.one("TriggerAuthentication", "consumer")["spec"]["secretTargetRef"]
+    assert {"parameter": "password", "name": "auditlog-kafka", "key": "password"} in targets
+    assert {"parameter": "ca", "name": "auditlog-kafka-tls", "key": "ca.crt"} in targets
+
+
+def test_a_budget_exists_only_where_more_than_one_pod_runs() -> None:
+    assert rendered("smallest").of_kind("PodDisruptionBudget") == []
+    budgets = {m["metadata"]["name"]: m["spec"] for m in rendered("production").of_kind("PodDisruptionBudget")}
+    assert budgets.keys() == {f"demo-auditlog-{name}" for name in ("api", "relay", "consumer", "worker")}
+    for spec in budgets.values():
+        assert spec["maxUnavailable"] == 1
+        assert "minAvailable" not in spec
+        assert spec["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_replicas_are_spread_by_their_own_labels() -> None:
+    for manifest in rendered("production").of_kind("Deployment"):
+        spec = manifest["spec"]["template"]["spec"]
+        for constraint in spec["topologySpreadConstraints"]:
+            assert constraint["labelSelector"]["matchLabels"] == manifest["spec"]["selector"]["matchLabels"]
+        assert spec["priorityClassName"] == "business-critical"
+        assert spec["tolerations"] == [{"key": "audit", "operator": "Exists", "effect": "NoSchedule"}]
+
+
+def test_a_workloads_own_value_wins_and_templates_in_values_are_rendered() -> None:
+    shown = render(changed("production", {"relay.tolerations": [{"key": "own"}], "relay.extraEnv": [
+        {"name": "WHERE", "value": "{{ .Release.Namespace }}"}]}))  # fmt: skip
+    assert shown.pods()["Deployment/demo-auditlog-relay"]["spec"]["tolerations"] == [{"key": "own"}]
+    assert environment(shown, "Deployment", "relay")["WHERE"] == NAMESPACE
+    assert environment(shown, "Deployment", "api")["AUDITLOG_CE_SOURCE"] == "/demo"
+    assert shown.pods()["Deployment/demo-auditlog-api"]["metadata"]["annotations"]["release"] == "demo"
+
+
+def test_a_digest_wins_over_a_tag_and_the_tag_falls_back_to_the_applications_version() -> None:
+    digest = values_of("production")["image"]["digest"]
+    assert container(rendered("production"), "Deployment", "api")["image"] == f"ghcr.io/auditlog/auditlog@{digest}"
+    assert container(rendered("smallest"), "Deployment", "api")["image"] == "ghcr.io/auditlog/auditlog:1.0.0"
+    own = render(changed("smallest", {"image.registry": "", "image.tag": "2"}))
+    assert container(own, "Deployment", "api")["image"] == "auditlog/auditlog:2"
+
+
+def test_metrics_are_on_no_service_and_no_way_in() -> None:
+    shown = rendered("production")
+    (service,) = shown.of_kind("Service")
+    assert service["spec"]["ports"] == [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}]
+    assert environment(shown, "Deployment", "api")["API_METRICS_PORT"] == "9464"
+    ports = {p["name"]: p["containerPort"] for p in container(shown, "Deployment", "api")["ports"]}
+    assert ports == {"http": 8000, "metrics": 9464}
+    (ingress,), (route,) = shown.of_kind("Ingress"), shown.of_kind("HTTPRoute")
+    backend = ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+    assert backend == {"name": service["metadata"]["name"], "port": {"name": "http"}}
+    assert route["spec"]["rules"][0]["backendRefs"] == [{"name": service["metadata"]["name"], "port": 80}]
+
+
+def test_the_api_answers_to_every_name_by_which_it_is_reached() -> None:
+    variables = environment(rendered("production"), "Deployment", "api")
+    assert {"audit.example.org", "audit.gateway.example.org", "demo-auditlog-api.audit.svc"} <= set(
+        variables["DJANGO_ALLOWED_HOSTS"].split(",")
+    )
+    origins = "https://audit.example.org,https://audit.gateway.example.org"
+    assert variables["DJANGO_CSRF_TRUSTED_ORIGINS"] == origins
+    assert "audit.internal" in environment(rendered("restricted"), "Deployment", "api")["DJANGO_ALLOWED_HOSTS"]
+
+
+def test_a_network_policy_lets_in_and_out_what_is_needed() -> None:
+    policies = {
+        m["metadata"]["labels"]["app.kubernetes.io/component"]: m["spec"]
+        for m in rendered("production").of_kind("NetworkPolicy")
+    }
+    assert policies.keys() == {name.partition("/")[2] for name in ROLES} - {"test"}
+    reached = {
+        name: {port["port"] for rule in spec["egress"] for port in rule["ports"]} - {53, 443}
+        for name, spec in policies.items()
+    }
+    kafka = {"relay", "consumer", "topics"}
+    assert reached == {name: {5432, 9092, 9093, 9094} if name in kafka else {5432} for name in policies}
+    opened = {
+        name: {port["port"] for rule in spec["ingress"] for port in rule["ports"]} for name, spec in policies.items()
+    }
+    assert {name: ports for name, ports in opened.items() if ports} == {
+        "api": {"http", "metrics"}, "relay": {"metrics"}, "consumer": {"metrics"}
+    }  # fmt: skip
+    assert rendered("restricted").of_kind("NetworkPolicy") == []
+
+
+def test_a_restricted_cluster_gets_no_custom_resource_and_nothing_of_the_whole_cluster() -> None:
+    assert {m["apiVersion"] for m in rendered("restricted").manifests} == {"v1", "apps/v1", "batch/v1", "policy/v1"}
+    for shape in SHAPES:
+        assert not {m["kind"] for m in rendered(shape).manifests} & {
+            "ClusterRole",
+            "ClusterRoleBinding",
+            "Role",
+            "Namespace",
+        }
+        ours = [m for m in rendered(shape).manifests if m["metadata"]["name"] != "demo-extra"]
+        assert {m["metadata"]["namespace"] for m in ours} == {NAMESPACE}
