@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models, transaction
+from django.db.transaction import TransactionManagementError
 from django.dispatch import Signal
 
 # A doctor may be booked from now on. Provides: doctor, activated_by.
@@ -31,6 +32,9 @@ def announce(signal: Signal, *, sender: type[models.Model], using: str, **named:
     :raises django.db.DatabaseError: if a receiver left a failed statement behind. The transaction is lost then, and its
         commit would be a rollback that nobody hears of.
     """
-    if signal.has_listeners(sender):
-        with transaction.atomic(using=using):
-            signal.send_robust(sender=sender, **named)
+    if not signal.has_listeners(sender):
+        return
+    with transaction.atomic(using=using):
+        signal.send_robust(sender=sender, **named)
+        if transaction.get_rollback(using=using):
+            raise TransactionManagementError("A receiver left a failed statement behind.")

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core.management import call_command
+from django.dispatch import Signal
 from rest_framework.test import APIClient
 
 from auditlog.roles import Role
@@ -32,6 +33,8 @@ MakeWorker = Callable[..., Worker]
 
 # Pauses are longer than a test.
 RETRIES = Retries(attempts=3, first_seconds=100, longest_seconds=150)
+Listen = Callable[..., None]
+Heard = Callable[..., list[tuple[Any, dict[str, Any]]]]
 
 
 @pytest.fixture
@@ -110,3 +113,33 @@ def edit() -> Edit:
                 writer.writerow(record.values())
 
     return run
+
+
+@pytest.fixture
+def listen() -> Iterator[Listen]:
+    """Connect a receiver for the length of a test."""
+    connected: list[tuple[Signal, Callable[..., Any], Any]] = []
+
+    def connect(signal: Signal, receiver: Callable[..., Any], sender: Any = None) -> None:
+        signal.connect(receiver, sender=sender, weak=False)
+        connected.append((signal, receiver, sender))
+
+    yield connect
+    for signal, receiver, sender in connected:
+        assert signal.disconnect(receiver, sender=sender)
+
+
+@pytest.fixture
+def heard(listen: Listen) -> Heard:
+    """Return the sender and the arguments of each signal from now on."""
+
+    def hear(signal: Signal, sender: Any = None) -> list[tuple[Any, dict[str, Any]]]:
+        told: list[tuple[Any, dict[str, Any]]] = []
+
+        def note(sender: Any, signal: Signal, **named: Any) -> None:
+            told.append((sender, named))
+
+        listen(signal, note, sender)
+        return told
+
+    return hear
