@@ -30,11 +30,11 @@ Importer = Callable[..., dict[str, Any]]
 Edit = Callable[[Path, Callable[[int, dict[str, str]], None]], None]
 Client = Callable[..., APIClient]
 MakeWorker = Callable[..., Worker]
+Listen = Callable[..., None]
+Heard = Callable[..., list[tuple[Any, dict[str, Any]]]]
 
 # Pauses are longer than a test.
 RETRIES = Retries(attempts=3, first_seconds=100, longest_seconds=150)
-Listen = Callable[..., None]
-Heard = Callable[..., list[tuple[Any, dict[str, Any]]]]
 
 
 @pytest.fixture
