@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from settings.env import env
+from settings.tracebacks import formatted
 
 LOG_FORMAT = env.choice("LOG_FORMAT", options=("json", "console"), default="json" if env.production else "console")
 LOG_LEVEL = env.choice("LOG_LEVEL", options=("DEBUG", "INFO", "WARNING", "ERROR"), default="INFO")
@@ -17,7 +18,7 @@ PROCESSORS: list[Any] = [
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
-    structlog.processors.format_exc_info,
+    structlog.processors.ExceptionRenderer(formatted),
 ]
 
 
