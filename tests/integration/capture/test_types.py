@@ -142,11 +142,9 @@ def test_an_update_of_a_date_at_infinity_is_told(events: Events) -> None:
         ("bytea[]", "ARRAY[]::bytea[]", []),
         ("bytea[]", "NULL::bytea[]", None),
         ("numeric(5,2)[]", "ARRAY[[1.10, 2.20], [3.30, NULL]]::numeric(5,2)[]", [["1.10", "2.20"], ["3.30", None]]),
-        ("numrange", "numrange(1.50, NULL)", "[1.50,)"),
         ("datemultirange", "datemultirange(daterange('2026-01-01', '2026-02-01'))", "{[2026-01-01,2026-02-01)}"),
-        ("real", "0.1::real", 0.1),
+        ("real", "1.2345678::real", 1.2345678),
         ("bigint", "9223372036854775807", 9223372036854775807),
-        ("inet", "'192.0.2.0/24'::inet", "192.0.2.0/24"),
         ("jsonb", "NULL::jsonb", None),
         ("jsonb", "'null'::jsonb", {"$json": None}),
         ("jsonb", """'{"$json": 1, "a": 2}'::jsonb""", {"$json": {"$json": 1, "a": 2}}),
@@ -173,7 +171,7 @@ def test_an_update_of_a_date_at_infinity_is_told(events: Events) -> None:
         ("citext", "'Ada'::citext", "Ada"),
     ],
 )
-@pytest.mark.usefixtures("extensions")
+@pytest.mark.usefixtures("extensions", "hostile_session")
 def test_i3_a_type_of_postgres_has_its_text(db_type: str, value: str, image: Any, transactional_db: None) -> None:
     shown = Column("c", "c", db_type, None, nullable=True).expression("r")
     with connection.cursor() as cursor:
