@@ -12,7 +12,7 @@ PRODUCTION := DJANGO_SETTINGS_MODULE=settings.production DJANGO_ALLOWED_HOSTS=ex
 	DJANGO_SECRET_KEY=a-key-for-the-check-only-0123456789-abcdefghijklmnopqrstuvwxyz \
 	DATABASE_URL=postgres://check@127.0.0.1/check KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092
 
-.PHONY: help run test checks postgres-versions lint typecheck format lock bench openapi chart clean
+.PHONY: help run test checks postgres-versions lint typecheck format lock mutations bench openapi chart clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -63,6 +63,9 @@ lock: $(STAMP)  ## resolve requirements/*.in anew, with hashes
 	$(BIN)/python -m uv pip compile -q --generate-hashes --python-version 3.11 requirements/base.in -o requirements/base.txt
 	$(BIN)/python -m uv pip compile -q --generate-hashes --python-version 3.11 requirements/dev.in -o requirements/dev.txt
 	$(BIN)/python -m uv pip compile -q --generate-hashes --python-version 3.11 requirements/peers.in -o requirements/peers.txt
+
+mutations: $(STAMP)  ## switch mechanisms off, and see the tests of invariants fail
+	$(BIN)/python -m tests.mutations
 
 # The libraries that the bench compares with, apart: one of them is called auditlog too.
 $(PEERS_STAMP): requirements/peers.txt $(STAMP)
