@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.db.models import URLField
+from django.http import HttpRequest
 
 from doctors import models
 
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     LocationAdminBase = admin.ModelAdmin[models.PracticeLocation]
     PatientAdminBase = admin.ModelAdmin[models.Patient]
     AppointmentAdminBase = admin.ModelAdmin[models.Appointment]
+    MailAdminBase = admin.ModelAdmin[models.DoctorMail]
 else:
     DoctorAdminBase = DepartmentAdminBase = SpecialtyAdminBase = ProfileAdminBase = admin.ModelAdmin
-    LocationAdminBase = PatientAdminBase = AppointmentAdminBase = admin.ModelAdmin
+    LocationAdminBase = PatientAdminBase = AppointmentAdminBase = MailAdminBase = admin.ModelAdmin
 
 
 @admin.register(models.Doctor)
@@ -83,6 +85,28 @@ class PatientAdmin(PatientAdminBase):
     list_display = ("last_name", "first_name", "date_of_birth")
     search_fields = ("last_name", "first_name")
     ordering = ("last_name", "first_name", "pk")
+
+
+@admin.register(models.DoctorMail)
+class DoctorMailAdmin(MailAdminBase):
+    """Mails that were asked for; nothing to change."""
+
+    list_display = ("doctor", "kind", "requested_at", "sent_at")
+    list_filter = ("kind", ("sent_at", admin.EmptyFieldListFilter))
+    list_select_related = ("doctor",)
+    ordering = ("-requested_at",)
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        """Nobody: mails have reasons."""
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _mail: models.DoctorMail | None = None) -> bool:
+        """Nobody."""
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _mail: models.DoctorMail | None = None) -> bool:
+        """Nobody: a welcome would be sent again."""
+        return False
 
 
 @admin.register(models.Appointment)

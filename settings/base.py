@@ -8,9 +8,11 @@ from settings.audit import *  # noqa: F403
 from settings.background import *  # noqa: F403
 from settings.cache import *  # noqa: F403
 from settings.databases import database_settings
+from settings.directory import *  # noqa: F403
 from settings.env import env
 from settings.kafka import *  # noqa: F403
 from settings.logs import logging_settings
+from settings.mail import *  # noqa: F403
 from settings.processes import *  # noqa: F403
 from settings.rest import *  # noqa: F403
 

@@ -44,7 +44,8 @@ def given(env: Environment) -> dict[str, str]:
 def fallbacks(env: Environment) -> dict[str, str]:
     """Return values for names that the environment does not set."""
     folder = data_dir(env)
-    values = {"MEDIA_ROOT": str(folder / "media"), "HEARTBEAT_DIR": str(folder / "heartbeats")}
+    folders = {"MEDIA_ROOT": "media", "HEARTBEAT_DIR": "heartbeats", "EMAIL_DIR": "mail"}
+    values = {name: str(folder / below) for name, below in folders.items()}
     # The stack itself must not take what an earlier one left behind for the user's wish.
     if command() == "devstack" or not (wanted := {"DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS"} - given(env).keys()):
         return values

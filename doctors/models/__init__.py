@@ -4,6 +4,7 @@ from doctors.models.appointment import PENDING, Appointment, AppointmentAction, 
 from doctors.models.department import Department, Specialty
 from doctors.models.doctor import Doctor, DoctorAction, DoctorProfile
 from doctors.models.location import PracticeLocation
+from doctors.models.mail import DoctorMail, MailKind
 from doctors.models.patient import Patient
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "Department",
     "Doctor",
     "DoctorAction",
+    "DoctorMail",
     "DoctorProfile",
+    "MailKind",
     "Patient",
     "PracticeLocation",
     "Specialty",

@@ -7,7 +7,7 @@ to it; everything that leaves the database waits for the commit, robustly, so th
 
 from __future__ import annotations
 
-from doctors.receivers import cache, departments, doctor, photos, specialties
+from doctors.receivers import cache, departments, directory, doctor, mails, photos, specialties
 from doctors.receivers.connection import Connection
 
 # In the order in which the receivers of one signal run.
@@ -17,6 +17,8 @@ CONNECTIONS: tuple[Connection, ...] = (
     *departments.CONNECTIONS,
     *specialties.CONNECTIONS,
     *cache.CONNECTIONS,
+    *mails.CONNECTIONS,
+    *directory.CONNECTIONS,
 )
 
 

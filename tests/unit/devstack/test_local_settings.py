@@ -15,7 +15,7 @@ from settings.env import Environment
 
 SECRETS = dict.fromkeys((f"auditlog_{name}" for name in ("owner", "app", "relay", "consumer", "reader")), "s")
 URL = "postgres://auditlog_{}:s@127.0.0.1:5433/clinic"
-FOLDERS = {"MEDIA_ROOT", "HEARTBEAT_DIR"}
+FOLDERS = {"MEDIA_ROOT", "HEARTBEAT_DIR", "EMAIL_DIR"}
 
 
 @pytest.fixture
@@ -89,11 +89,13 @@ def test_nothing_is_taken_where_nothing_runs(env: Environment, tmp_path: Path) -
     assert local_stack.fallbacks(env) == {
         "MEDIA_ROOT": str(tmp_path / "media"),
         "HEARTBEAT_DIR": str(tmp_path / "heartbeats"),
+        "EMAIL_DIR": str(tmp_path / "mail"),
     }
     (tmp_path / "state.json").unlink()
     assert local_stack.fallbacks(env) == {
         "MEDIA_ROOT": str(tmp_path / "media"),
         "HEARTBEAT_DIR": str(tmp_path / "heartbeats"),
+        "EMAIL_DIR": str(tmp_path / "mail"),
     }
 
 
