@@ -1,15 +1,17 @@
-"""System checks: what would make a registration say less, or more, than it promises."""
+"""System checks: what would make a registration say less, or more, than it promises, or keep writes from being seen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
 from django.core.exceptions import FieldDoesNotExist
-from django.db import connections, models
+from django.db import connections, models, router
 
 from auditlog.capture.compilers import installed_on
+from auditlog.completeness.coverage import bypassing_methods
+from auditlog.completeness.facts import obstacle_of_table
 from auditlog.registry import MASKED_BY_DEFAULT, Registration, auditlog, global_classes, global_names
 from auditlog.vocabulary import FieldClass
 
@@ -32,6 +34,53 @@ def check_compilers(**_kwargs: Any) -> list[CheckMessage]:
         for alias in connections
         if connections[alias].vendor == "postgresql" and not installed_on(connections[alias])
     ]
+
+
+@register("auditlog")
+def check_write_paths(**_kwargs: Any) -> list[CheckMessage]:
+    """Find registered models whose writes go where nothing is captured."""
+    return [message for model in auditlog.get_models() for message in _uncovered(model)]
+
+
+@register(Tags.database)
+def check_tables(databases: Collection[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
+    """Find registered tables whose writes cannot hand back their rows; on the databases that are to be checked."""
+    obstacles = (
+        (model, obstacle_of_table(connections[alias], model))
+        for alias in databases or ()
+        if connections[alias].vendor == "postgresql"
+        for model in auditlog.get_models()
+        if router.allow_migrate_model(alias, model)
+    )
+    return [
+        Error(
+            f"Writes of {model._meta.label} cannot be captured: {obstacle}.",
+            hint="Register the table that is written in the end, or unregister the model; see audit_coverage.",
+            obj=model,
+            id="auditlog.E006",
+        )
+        for model, obstacle in obstacles
+        if obstacle
+    ]
+
+
+def _uncovered(model: type[models.Model]) -> Iterator[CheckMessage]:
+    alias = router.db_for_write(model)
+    if connections[alias].vendor != "postgresql":
+        yield Error(
+            f"Writes of {model._meta.label} go to the database {alias!r}, which is not PostgreSQL: no events.",
+            hint="Unregister the model, or route it to a PostgreSQL database.",
+            obj=model,
+            id="auditlog.E005",
+        )
+    for override in bypassing_methods(model):
+        kind, number = (Error, "auditlog.E007") if override.replaces else (Warning, "auditlog.W008")
+        yield kind(
+            f"Writes of {model._meta.label} may pass by the audit: {override.name} {override.how}.",
+            hint="Call Django's own method, or wrap the raw SQL in auditlog.raw.capture_rows and silence this check.",
+            obj=model,
+            id=number,
+        )
 
 
 def _problems(model: type[models.Model]) -> Iterator[CheckMessage]:

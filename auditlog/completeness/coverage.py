@@ -93,6 +93,7 @@ class Method:
 
 SAVING = ("save_base", "_save_table", "_do_insert", "_do_update")
 INSERTING = ("bulk_create", "_batched_insert", "_insert")
+LINK_WRITERS = (*INSERTING, "_raw_delete", "delete")
 METHODS = (
     Method("save", True, ("save", *SAVING), ("_insert", "_update")),
     Method("delete", True, ("delete",)),
@@ -116,6 +117,17 @@ RAW = (
 def coverage() -> list[ModelCoverage]:
     """Return the coverage of every registered model; reads the catalog of each database that it is written to."""
     return [_of_model(model) for model in auditlog.get_models()]
+
+
+def bypassing_methods(model: type[models.Model]) -> list[Override]:
+    """Return the methods of a model, of its managers and of its through tables' that may write past the compilers."""
+    found = [override for method in METHODS for override in _replaced(method, model)]
+    registration = auditlog.find(model._meta.label_lower)
+    for field in model._meta.local_many_to_many:
+        if registration is None or registration.tracks_links(field.name):
+            through: Any = field.remote_field.through
+            found += overrides(writers(through), LINK_WRITERS)
+    return list({override.name: override for override in found if override.passes_by}.values())
 
 
 def unregistered() -> dict[str, str]:
@@ -161,13 +173,16 @@ def _of_method(method: Method, model: type[models.Model], registration: Registra
         return Answer(Coverage.REFUSED, "by Django: the model has a parent table")
     if not method.has_signals and registration.bulk is BulkPolicy.RAISE:
         return Answer(Coverage.REFUSED, 'bulk="raise"')
-    replaced = [
+    found_by = "its receiver" if method.has_signals else "audit_bypass"
+    return _worst([*(_on_alias(fact, found_by) for fact in facts), *_of_overrides(_replaced(method, model), found_by)])
+
+
+def _replaced(method: Method, model: type[models.Model]) -> list[Override]:
+    return [
         *overrides([model], method.of_model),
         *overrides([base_queryset(model)], method.of_base_queryset),
         *overrides(writers(model), method.of_managers),
     ]
-    found_by = "its receiver" if method.has_signals else "audit_bypass"
-    return _worst([*(_on_alias(fact, found_by) for fact in facts), *_of_overrides(replaced, found_by)])
 
 
 def _on_alias(fact: Facts, found_by: str) -> Answer:
@@ -183,8 +198,7 @@ def _of_overrides(replaced: list[Override], found_by: str) -> Iterator[Answer]:
     for override in replaced:
         if not override.passes_by:
             continue
-        how = "writes raw SQL" if override.writes_raw else "replaces Django's without calling it"
-        yield Answer(Coverage.DETECTED, f"{override.name} {how}; found by {found_by}")
+        yield Answer(Coverage.DETECTED, f"{override.name} {override.how}; found by {found_by}")
 
 
 def _by_the_database(facts: list[Facts]) -> Iterator[WritePath]:
@@ -209,7 +223,7 @@ def _of_links(field: Any, registration: Registration) -> Iterator[WritePath]:
     own = auditlog.find(through._meta.label_lower)
     plan = plan_for(through, connections[router.db_for_write(through)])
     for name in names:
-        replaced = list(overrides(writers(through), (*INSERTING, "_raw_delete", "delete")))
+        replaced = list(overrides(writers(through), LINK_WRITERS))
         if plan is None or plan.links is None:
             answer = Answer(Coverage.NOT_COVERED, f"the ends of {through._meta.label_lower} are not known")
         elif name.endswith(".add") and own is not None and own.bulk is BulkPolicy.RAISE:

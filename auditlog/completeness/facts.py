@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.db import connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -18,10 +19,11 @@ COMPILERS = {
     "SQLUpdateCompiler": CapturingUpdate,
     "SQLDeleteCompiler": CapturingDelete,
 }
-# Kind of relation, rewrite rules, whether this role writes it, foreign keys that write by themselves.
+# Kind of relation, rules, row-level security, whether this role writes it, foreign keys that write by themselves.
 TABLE = """
 SELECT c.relkind::text,
     EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'),
+    c.relrowsecurity,
     has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE'),
     ARRAY(
         SELECT k.conname::text FROM pg_constraint k
@@ -66,20 +68,44 @@ def _facts(connection: BaseDatabaseWrapper, model: type[models.Model], *, is_cho
     alias = connection.alias
     if connection.vendor != "postgresql":
         return Facts(alias, f"{alias} is no PostgreSQL database") if is_chosen else None
-    with connection.cursor() as cursor:
-        cursor.execute(TABLE, [quote(model._meta.db_table).replace("%%", "%")])
-        row = cursor.fetchone()
-    if not is_chosen and (row is None or not row[2]):
+    row = _looked_up(connection, model)
+    if not is_chosen and (row is None or not row.is_written):
         return None
     if row is None:
         return Facts(alias, "the table does not exist")
-    kind, has_rules, _writes, acting_keys = row
-    obstacle = _no_functions(connection)
-    if kind not in TABLE_KINDS:
-        obstacle = "it is no table but a view or the like"
-    elif has_rules:
-        obstacle = "rewrite rules of the table change what is written"
-    return Facts(alias, obstacle, tuple(_bypassing(connection)), tuple(acting_keys))
+    obstacle = row.obstacle or _no_functions(connection)
+    return Facts(alias, obstacle, tuple(_bypassing(connection)), tuple(row.acting_keys))
+
+
+def obstacle_of_table(connection: BaseDatabaseWrapper, model: type[models.Model]) -> str | None:
+    """Return why the writes of a table cannot leave events, or not without failing; None where there is no table."""
+    row = _looked_up(connection, model)
+    return row.obstacle if row is not None else None
+
+
+class _Row(NamedTuple):
+    kind: str
+    has_rules: bool
+    has_row_security: bool
+    is_written: bool
+    acting_keys: list[str]
+
+    @property
+    def obstacle(self) -> str | None:
+        if self.kind not in TABLE_KINDS:
+            return "it is no table but a view or the like"
+        if self.has_rules:
+            return "rewrite rules of the table change what is written"
+        if self.has_row_security:
+            return "row-level security: a write whose row the writer may not see fails, because its event reads the row"
+        return None
+
+
+def _looked_up(connection: BaseDatabaseWrapper, model: type[models.Model]) -> _Row | None:
+    with connection.cursor() as cursor:
+        cursor.execute(TABLE, [quote(model._meta.db_table).replace("%%", "%")])
+        row = cursor.fetchone()
+    return None if row is None else _Row(*row)
 
 
 def _bypassing(connection: BaseDatabaseWrapper) -> Iterator[str]:

@@ -28,7 +28,17 @@ class Override:
     @property
     def passes_by(self) -> bool:
         """Whether it may write what the compilers do not see."""
-        return self.writes_raw or (self.is_hook and not self.calls_django)
+        return self.writes_raw or self.replaces
+
+    @property
+    def replaces(self) -> bool:
+        """Whether it stands where Django's own hook would write."""
+        return self.is_hook and not self.calls_django
+
+    @property
+    def how(self) -> str:
+        """In which way it passes by."""
+        return "writes raw SQL" if self.writes_raw else "replaces Django's without calling it"
 
 
 def overrides(owners: list[type], methods: tuple[str, ...]) -> Iterator[Override]:
