@@ -307,7 +307,7 @@ def test_a_network_policy_lets_in_and_out_what_is_needed() -> None:
     }
     assert policies.keys() == {name.partition("/")[2] for name in ROLES} - {"test"}
     reached = {
-        name: {port["port"] for rule in spec["egress"] for port in rule["ports"]} - {53, 443}
+        name: {port["port"] for rule in spec["egress"] for port in rule["ports"]} - {53, 443, 6379}
         for name, spec in policies.items()
     }
     kafka = {"relay", "consumer", "topics"}

@@ -14,6 +14,13 @@ The environment of a container: takes root and
   valueFrom:
     {{- include "auditlog.secretKeyRef" (dict "root" .root "existing" $values.django.existingSecret "key" $values.django.secretKeyKey "inline" "django-secret-key" "hook" .hook) | nindent 4 }}
 {{ include "auditlog.databaseEnv" . }}
+{{- with $values.cache.existingSecret }}
+- name: CACHE_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ tpl . $.root }}
+      key: {{ $values.cache.key }}
+{{- end }}
 {{- if include "auditlog.hasSasl" .root }}
 - name: KAFKA_SASL_USERNAME
   valueFrom:

@@ -134,8 +134,15 @@ spec:
         {{- toYaml . | nindent 8 }}
       {{- end }}
     {{- end }}
-    {{- with .egress }}
-    {{- toYaml . | nindent 4 }}
+    {{- if .root.Values.cache.existingSecret }}
+    - ports:
+        {{- range $policy.cachePorts }}
+        - {port: {{ . }}, protocol: TCP}
+        {{- end }}
+      {{- with $policy.cacheTo }}
+      to:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
     {{- end }}
     {{- with $policy.extraEgress }}
     {{- toYaml . | nindent 4 }}
