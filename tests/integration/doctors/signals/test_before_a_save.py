@@ -105,7 +105,7 @@ def test_a_new_doctor_is_one_insert_and_one_event_with_the_final_slug(events: Ev
         who.save()
 
     verbs = [query["sql"].split()[0] for query in queries if "doctors_doctor" in query["sql"]]
-    assert verbs == ["SELECT", "INSERT", "INSERT"], "the key, the doctor, the profile"
+    assert verbs == ["SELECT", "INSERT", "INSERT", "INSERT"], "the key, the doctor, the profile, the welcome mail"
     (event,) = of_doctors(events())
     assert (event["op"], event["after"]["slug"], event["after"]["id"]) == ("c", f"ada-byron-{who.pk}", who.pk)
 
