@@ -18,6 +18,8 @@ from auditlog.text import clean, encode
 from auditlog.vocabulary import ActorType
 
 REASON_CHARACTERS = 1_000
+# Bytes of the JSON text of extra data: it stands in every event of its block.
+EXTRA_BYTES = 16_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +68,11 @@ def set_actor(actor: Any, *, on_behalf_of: Any = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def set_extra_data(data: Mapping[str, Any] | None = None, **more: Any) -> Iterator[None]:
-    """Add facts to `audit.context.extra` of the events of this block; values are stored as JSON."""
+    """
+    Add facts to `audit.context.extra` of the events of this block; values are stored as JSON.
+
+    Of facts that take over 16,000 bytes together, the beginning is stored: they stand in each of the events.
+    """
     with _changed(extra={**current().extra, **(data or {}), **more}):
         yield
 
@@ -124,7 +130,8 @@ def frame_members() -> str:
 
 def render_members(*, actor: Actor | None, reason: str | None) -> str:
     """Return the members for an actor and a reason given by the caller, with the current request's context."""
-    return f'"actor":{encode_actor(actor)},"context":{encode(_context(actor))},"reason":{encode(reason)}'
+    why = reason and clean(reason, limit=REASON_CHARACTERS)
+    return f'"actor":{encode_actor(actor)},"context":{encode(_context(actor))},"reason":{encode(why)}'
 
 
 def encode_actor(actor: Actor | None) -> str:
@@ -144,8 +151,16 @@ def _context(actor: Actor | None) -> dict[str, Any]:
     if actor is not None and actor.type == ActorType.COMMAND:
         facts["os_user"] = os_user()
     if now.extra:
-        facts["extra"] = now.extra
+        facts["extra"] = _bounded(now.extra)
     return facts
+
+
+def _bounded(extra: Mapping[str, Any]) -> Mapping[str, Any]:
+    text = encode(extra)
+    size = len(text.encode())
+    if size <= EXTRA_BYTES:
+        return extra
+    return {"beginning": text.encode()[: EXTRA_BYTES // 2].decode(errors="ignore"), "bytes": size}
 
 
 @contextlib.contextmanager

@@ -18,6 +18,8 @@ from auditlog.registry import auditlog
 from auditlog.text import clean, key_text
 from auditlog.vocabulary import Action, Category
 
+ACTION_CHARACTERS = 100
+
 
 def record(
     instance: models.Model,
@@ -56,7 +58,7 @@ def record(
             topic=topics.events_topic(label),
             table=model._meta.db_table,
             key=key_text(instance.pk),
-            action=clean(action),
+            action=clean(action, limit=ACTION_CHARACTERS),
             category=category,
             data=data,
             members=_members(actor, reason),

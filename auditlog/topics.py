@@ -9,6 +9,7 @@ from auditlog.registry import auditlog
 
 EVENTS_SUFFIX = ".events"
 SYSTEM_MODEL = "auditlog.system"
+BLOBS = "auditlog.blobs"
 
 
 def prefix() -> str:
@@ -32,10 +33,15 @@ def system_topic() -> str:
     return f"{prefix()}.{SYSTEM_MODEL}{EVENTS_SUFFIX}"
 
 
+def blobs_topic() -> str:
+    """Return the topic of the contents of large values, in chunks."""
+    return f"{prefix()}.{BLOBS}"
+
+
 def all_topics() -> list[str]:
     """Return every topic that the registered models publish to, sorted."""
     labels = [_label(model) for model in auditlog.get_models()]
-    return sorted({system_topic(), *map(row_topic, labels), *map(events_topic, labels)})
+    return sorted({system_topic(), blobs_topic(), *map(row_topic, labels), *map(events_topic, labels)})
 
 
 def _label(model: type[models.Model]) -> str:

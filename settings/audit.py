@@ -11,6 +11,14 @@ AUDITLOG_TOPIC_PREFIX = env.matching(
     default="audit",
     expectation="1 to 100 letters, digits, dots, underscores and hyphens, the first a letter or digit",
 )
+# Above this many bytes a value travels apart from its event, which then holds a reference to it.
+AUDITLOG_LARGE_VALUE_BYTES = env.integer(
+    "AUDITLOG_LARGE_VALUE_BYTES", default=65_536, minimum=1_024, maximum=30_000_000
+)
+# An event above this gives up its largest values in that way. Kafka refuses records over 1 MB by default.
+AUDITLOG_LARGE_EVENT_BYTES = env.integer(
+    "AUDITLOG_LARGE_EVENT_BYTES", default=900_000, minimum=200_000, maximum=90_000_000
+)
 AUDITLOG_CID_HEADER = env.matching(
     "AUDITLOG_CID_HEADER", r"[A-Za-z0-9-]{1,64}", default="X-Request-ID", expectation="the name of an HTTP header"
 )

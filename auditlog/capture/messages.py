@@ -10,14 +10,15 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from auditlog import context
-from auditlog.capture.plans import event_constants
+from auditlog.capture.plans import LITERAL_KEY, event_constants
 from auditlog.capture.state import capability, report_uncaptured
+from auditlog.large_values import REFERENCE_KEY
 from auditlog.metrics import UncapturedReason
 from auditlog.text import encode
 from auditlog.vocabulary import Category
 from auditlog.wake import schedule_wake
 
-RECORD = "SELECT {schema}.auditlog_record(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+RECORD = "SELECT {schema}.auditlog_record(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +47,33 @@ def append(connection: BaseDatabaseWrapper, message: Message) -> UUID | None:
     if can is None:
         report_uncaptured(label=message.label, reason=UncapturedReason.NOT_INSTALLED)
         return None
-    topic, source, audit, event_type, version = event_constants(
+    constants = event_constants(
         topic=message.topic,
         label=message.label,
         table=message.table,
         audit={"category": message.category.value, "masked": []},
         version=f"{message.label}.events:1",
     )
-    data = encode(message.data) if message.data is not None else None
-    kind = (message.action, topic, source, audit, event_type, version)
     with connection.cursor() as cursor:
         cursor.execute(
             RECORD.replace("{schema}", can.schema),
-            [*kind, message.key, data, message.members, message.text, context.traceparent()],
+            [
+                message.action,
+                *constants,
+                message.key,
+                _data(message.data),
+                message.members,
+                message.text,
+                context.traceparent(),
+            ],
         )
         event_id: UUID = cursor.fetchone()[0]
     schedule_wake(connection)
     return event_id
+
+
+def _data(data: Mapping[str, Any] | None) -> str | None:
+    """Return `data` as JSON text; what only looks like a reference says so, as in an image."""
+    if data is None:
+        return None
+    return encode({LITERAL_KEY: data} if {LITERAL_KEY, REFERENCE_KEY} & data.keys() else data)

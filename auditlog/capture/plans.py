@@ -16,7 +16,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
-from auditlog import __version__, topics
+from auditlog import __version__, large_values, topics
 from auditlog.registry import Registration, auditlog
 from auditlog.text import encode
 from auditlog.vocabulary import Action
@@ -160,7 +160,7 @@ class LinkPlan:
     owner_lookup: str
     target_lookup: str
     fields: tuple[Column, ...]
-    # SQL literals: topic, source, audit, type, schema version.
+    # SQL literals: topic, source, audit, type, schema version, the limits of a value and of an event.
     constants: str
     field_name: str
     target_model: str
@@ -276,10 +276,15 @@ def schema_version(label: str, columns: tuple[Column, ...]) -> str:
 
 
 def event_constants(*, topic: str, label: str, table: str, audit: dict[str, Any], version: str) -> tuple[str, ...]:
-    """Return what is constant in the events of a model: topic, `source` and `audit` members, type prefix, version."""
+    """
+    Return what is constant in the events of a model.
+
+    Topic, `source` and `audit` members, type prefix, version, and how large a value and an event may be.
+    """
     source = {"version": __version__, "connector": "auditlog", "name": topics.prefix(), "table": table}
     members = {"category": "write", "model": label, **audit, "schema_version": version}
-    return topic, encode(source)[1:-1], encode(members)[1:-1], f"auditlog.{label}.", version
+    limits = str(large_values.value_bytes()), str(large_values.event_bytes())
+    return topic, encode(source)[1:-1], encode(members)[1:-1], f"auditlog.{label}.", version, *limits
 
 
 def _classes(*named: tuple[str, str | None]) -> dict[str, dict[str, list[str]]]:

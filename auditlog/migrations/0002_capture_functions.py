@@ -6,18 +6,22 @@ from django.db import migrations
 
 from auditlog.capture.state import forget_capability
 
-FUNCTIONS = Path(__file__).parent / "sql" / "capture_functions.sql"
+FOLDER = Path(__file__).parent / "sql"
+FILES = ("large_values.sql", "capture_functions.sql")
 DROP = """
 DROP FUNCTION {schema}.auditlog_record, {schema}.auditlog_remember, {schema}.auditlog_emit_links, {schema}.auditlog_image, {schema}.auditlog_emit,
     {schema}.auditlog_emit_images, {schema}.auditlog_images,
-    {schema}.auditlog_repr, {schema}.auditlog_append, {schema}.auditlog_hash;
-DROP TABLE {schema}.auditlog_secret;
+    {schema}.auditlog_repr, {schema}.auditlog_append, {schema}.auditlog_hash,
+    {schema}.auditlog_parts_of_links, {schema}.auditlog_large_images, {schema}.auditlog_replaced, {schema}.auditlog_room,
+    {schema}.auditlog_members, {schema}.auditlog_reference, {schema}.auditlog_send_content;
+DROP TABLE {schema}.auditlog_secret, {schema}.auditlog_sentcontent;
 """
 
 
 def install(apps, schema_editor):
     """Create the functions in the schema that the tables were made in."""
-    _run(schema_editor, FUNCTIONS.read_text(encoding="utf-8"))
+    for name in FILES:
+        _run(schema_editor, (FOLDER / name).read_text(encoding="utf-8"))
 
 
 def uninstall(apps, schema_editor):

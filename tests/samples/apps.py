@@ -30,7 +30,9 @@ class SamplesConfig(AppConfig):
         auditlog.register(models.Awkward)
         auditlog.register(models.Measured)
         auditlog.register(models.Guarded, bulk="raise")
+        auditlog.register(models.Manuscript, mask_fields={"secret": "full", "code": "hash"})
         for model in (
+            models.Form,
             models.Remark,
             models.Pamphlet,
             models.Edition,

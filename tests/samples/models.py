@@ -229,6 +229,42 @@ class Mentorship(models.Model):
     weeks = models.IntegerField(default=0)
 
 
+class TextJSONField(models.JSONField):
+    """Keeps the text of a JSON value, escapes that stand for no character included."""
+
+    def db_type(self, connection: Any) -> str:
+        """Return PostgreSQL's `json`."""
+        return "json"
+
+
+class Manuscript(models.Model):
+    """Values of any size."""
+
+    body = models.TextField(default="")
+    scan = models.BinaryField(null=True)
+    margin = models.JSONField(null=True)
+    source = TextJSONField(null=True)
+    secret = models.TextField(null=True)
+    code = models.TextField(null=True)
+    copyists = models.ManyToManyField(Author, through="Copy", related_name="manuscripts")
+
+
+class Copy(models.Model):
+    """Links with a large field of their own, two of the same ends if need be."""
+
+    manuscript = models.ForeignKey(Manuscript, on_delete=models.CASCADE)
+    copyist = models.ForeignKey(Author, on_delete=models.CASCADE)
+    remark = models.TextField(default="")
+
+
+class Form(models.Model):
+    """Many columns, none of which is large; see below."""
+
+
+for number in range(30):
+    models.TextField(default="").contribute_to_class(Form, f"answer_{number}")
+
+
 class Receipt(models.Model):
     """Values that the database puts in."""
 

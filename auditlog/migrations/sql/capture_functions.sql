@@ -87,7 +87,8 @@ AS $$ SELECT coalesce(p_reprs ->> p_key, replace(p_reprs ->> '', E'\u0001', p_ke
 -- which is c or u. A change of the primary key is a d of the old key and a c of the new one. No event where nothing
 -- tracked changed.
 CREATE FUNCTION {schema}.auditlog_emit_images(
-    p_op text, p_topic text, p_source text, p_audit text, p_type text, p_schema_version text, p_relation oid,
+    p_op text, p_topic text, p_source text, p_audit text, p_type text, p_schema_version text,
+    p_value_bytes integer, p_event_bytes integer, p_relation oid,
     p_old_key text, p_new_key text, p_before text, p_after text, p_masked_changed text[],
     p_frame text, p_reprs jsonb, p_traceparent text
 ) RETURNS boolean
@@ -100,6 +101,13 @@ DECLARE
 BEGIN
     IF op = 'u' AND p_before = p_after AND coalesce(cardinality(changed), 0) = 0 THEN
         RETURN false;
+    END IF;
+    -- Where an image is small, so is everything in it.
+    IF greatest(octet_length(p_before), octet_length(p_after)) > p_value_bytes THEN
+        SELECT * INTO p_before, p_after FROM {schema}.auditlog_large_images(
+            p_before, p_after, p_source, p_value_bytes, p_event_bytes,
+            {schema}.auditlog_room(p_event_bytes, p_source, p_audit, p_frame)
+        );
     END IF;
     IF op = 'u' AND p_old_key <> p_new_key THEN
         PERFORM {schema}.auditlog_append(
@@ -127,7 +135,8 @@ $$;
 
 -- Record the change of one row.
 CREATE FUNCTION {schema}.auditlog_emit(
-    p_op text, p_topic text, p_source text, p_audit text, p_type text, p_schema_version text, p_relation oid,
+    p_op text, p_topic text, p_source text, p_audit text, p_type text, p_schema_version text,
+    p_value_bytes integer, p_event_bytes integer, p_relation oid,
     p_old_key text, p_new_key text, p_before record, p_after record, p_masked_changed text[],
     p_frame text, p_reprs jsonb, p_traceparent text
 ) RETURNS boolean
@@ -137,7 +146,8 @@ SET "IntervalStyle" = 'iso_8601' SET extra_float_digits = 1 SET bytea_output = '
 AS $$
 BEGIN
     RETURN {schema}.auditlog_emit_images(
-        p_op, p_topic, p_source, p_audit, p_type, p_schema_version, p_relation, p_old_key, p_new_key,
+        p_op, p_topic, p_source, p_audit, p_type, p_schema_version, p_value_bytes, p_event_bytes, p_relation,
+        p_old_key, p_new_key,
         CASE WHEN p_old_key IS NOT NULL THEN row_to_json(p_before)::text END,
         CASE WHEN p_new_key IS NOT NULL THEN row_to_json(p_after)::text END,
         p_masked_changed, p_frame, p_reprs, p_traceparent
@@ -190,7 +200,8 @@ $$;
 
 -- Record the links that one statement added to or removed from one object, or that a snapshot found.
 CREATE FUNCTION {schema}.auditlog_emit_links(
-    p_action text, p_topic text, p_source text, p_audit text, p_type text, p_schema_version text, p_relation oid,
+    p_action text, p_topic text, p_source text, p_audit text, p_type text, p_schema_version text,
+    p_value_bytes integer, p_event_bytes integer, p_relation oid,
     p_key text, p_field text, p_target_model text, p_targets text[], p_through text, p_labels jsonb,
     p_frame text, p_reprs jsonb, p_traceparent text
 ) RETURNS boolean
@@ -204,13 +215,24 @@ DECLARE
         SELECT json_object_agg(target, p_labels ->> target)::text FROM unnest(p_targets) target
         WHERE p_labels ? target
     );
+    m2m text := '{"field":' || to_json(p_field) || ',"target_model":' || to_json(p_target_model)
+        || ',"added":' || added || ',"removed":' || removed
+        || ',"through":' || coalesce(p_through, 'null') || ',"labels":' || coalesce(labels, 'null') || '}';
 BEGIN
+    IF octet_length(m2m) > p_value_bytes THEN
+        -- Each part as it is: whatever is too large for it is gone.
+        PERFORM {schema}.auditlog_emit_links(
+            p_action, p_topic, p_source, p_audit, p_type, p_schema_version, 2147483647, p_event_bytes, p_relation,
+            p_key, p_field, p_target_model, part.targets, part.through, p_labels, p_frame, p_reprs, p_traceparent
+        ) FROM {schema}.auditlog_parts_of_links(
+            p_targets, p_through, p_labels, p_source, p_value_bytes, p_event_bytes,
+            {schema}.auditlog_room(p_event_bytes, p_source, p_audit, p_frame)
+        ) part;
+        RETURN true;
+    END IF;
     PERFORM {schema}.auditlog_append(
         'm', p_action, p_topic, p_key, NULL, NULL, p_relation, p_source, p_audit, p_type, p_schema_version,
-        '{"field":' || to_json(p_field) || ',"target_model":' || to_json(p_target_model)
-        || ',"added":' || added || ',"removed":' || removed
-        || ',"through":' || coalesce(p_through, 'null') || ',"labels":' || coalesce(labels, 'null') || '}',
-        NULL, NULL, p_frame, {schema}.auditlog_repr(p_reprs, p_key), p_traceparent,
+        m2m, NULL, NULL, p_frame, {schema}.auditlog_repr(p_reprs, p_key), p_traceparent,
         CASE p_action WHEN 'snapshot' THEN 'true' ELSE 'false' END
     );
     RETURN true;
@@ -220,12 +242,18 @@ $$;
 -- Record what is no row change: a domain event or an access.
 CREATE FUNCTION {schema}.auditlog_record(
     p_action text, p_topic text, p_source text, p_audit text, p_type text, p_schema_version text,
-    p_key text, p_data text, p_frame text, p_repr text, p_traceparent text
+    p_value_bytes integer, p_event_bytes integer, p_key text, p_data text, p_frame text, p_repr text, p_traceparent text
 ) RETURNS uuid
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT {schema}.auditlog_append(
         'm', p_action, p_topic, p_key, NULL, NULL, NULL, p_source, p_audit, p_type, p_schema_version,
-        NULL, p_data, NULL, p_frame, p_repr, p_traceparent, 'false'
+        NULL,
+        CASE
+            WHEN octet_length(p_data) > p_value_bytes
+            THEN {schema}.auditlog_reference(p_data, p_source, p_event_bytes)
+            ELSE p_data
+        END,
+        NULL, p_frame, p_repr, p_traceparent, 'false'
     )
 $$;

@@ -83,13 +83,6 @@ def test_i8_data_that_json_or_postgres_cannot_hold_is_made_to_fit(events: Events
     assert event["audit"]["data"]["a\ufffdb"][:4] == ["\ufffd", "?", None, [1]]
 
 
-def test_i8_a_save_is_not_refused_for_its_size(events: Events) -> None:
-    book = Book.objects.create(title="Emma", note={"text": "x" * 3_000_000})
-    book.title = "Emma II"
-    book.save()
-    assert [len(event["after"]["note"]["text"]) for event in events()] == [3_000_000] * 2
-
-
 def test_what_cannot_be_recorded_is_said() -> None:
     with pytest.raises(NotRegistered, match="Unwatched"):
         record(Unwatched.objects.create(), action="x")

@@ -1,0 +1,191 @@
+-- What is too large for an event: its content travels in chunks on a topic of its own, and a reference stands in its
+-- place. {schema} is the quoted schema of our tables. Called by the functions of capture_functions.sql with their rights
+-- and settings, and only where one look at a length says so.
+
+-- Which contents were sent before. No constraint and no lock: who writes the same content at the same time would wait
+-- for the other, or fail. Where neither sees the other, both send it.
+CREATE TABLE {schema}.auditlog_sentcontent (
+    sha256 bytea NOT NULL,
+    topic text NOT NULL,
+    sent_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX auditlog_sentcontent_sha256 ON {schema}.auditlog_sentcontent (sha256);
+REVOKE ALL ON {schema}.auditlog_sentcontent FROM PUBLIC;
+
+-- Put a content into the outbox, in chunks, unless it is known to have been sent. A chunk is no larger than an event may
+-- be; its number and the number of chunks say which bytes it holds. Index: auditlog_sentcontent_sha256.
+CREATE FUNCTION {schema}.auditlog_send_content(p_topic text, p_content bytea, p_event_bytes integer) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    hash bytea := sha256(p_content);
+    hex text := encode(hash, 'hex');
+    size integer := octet_length(p_content);
+    -- Three bytes become four characters of base64; a thousand are for the other members.
+    chunks integer := ceil(size::numeric / least(524288, (p_event_bytes - 1000) / 4 * 3));
+    slice integer := ceil(size::numeric / chunks);
+    shard integer := ('x' || substr(md5(p_topic || '/' || hex), 1, 2))::bit(8)::integer & 63;
+    at timestamptz := clock_timestamp();
+    milliseconds text := lpad(to_hex(floor(extract(epoch FROM at) * 1000)::bigint), 12, '0');
+    timeline integer := ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer;
+BEGIN
+    -- A serializable transaction that looked would conflict with every other one that notes something.
+    IF current_setting('transaction_isolation') <> 'serializable' AND EXISTS (
+        SELECT FROM {schema}.auditlog_sentcontent s WHERE s.sha256 = hash AND s.topic = p_topic
+    ) THEN
+        RETURN;
+    END IF;
+    -- Assigned before the ids are taken, as in auditlog_append.
+    PERFORM pg_current_xact_id();
+    INSERT INTO {schema}.auditlog_outboxevent (
+        shard, topic, key, event_id, event_type, occurred_at, timeline, value
+    )
+    SELECT
+        shard, p_topic, hex, event_id, 'auditlog.blobs.chunk.v1', at, timeline,
+        concat('{"event_id":"', event_id, '","sha256":"', hex, '","bytes":', size,
+        ',"chunk":', number, ',"chunks":', chunks,
+        ',"data":"', translate(encode(substring(p_content FROM number * slice + 1 FOR slice), 'base64'), E'\n', ''), '"}')
+    FROM (
+        -- UUIDv7, as in auditlog_append.
+        SELECT number, (substr(milliseconds, 1, 8) || '-' || substr(milliseconds, 9, 4)
+            || '-7' || substr(gen_random_uuid()::text, 16))::uuid AS event_id
+        FROM generate_series(0, chunks - 1) number
+    ) numbered;
+    INSERT INTO {schema}.auditlog_sentcontent (sha256, topic) VALUES (hash, p_topic);
+END
+$$;
+REVOKE ALL ON FUNCTION {schema}.auditlog_send_content FROM PUBLIC;
+
+-- The reference to a value given as JSON text, whose content is on its way from here on. Written as jsonb writes it, so
+-- that it is the same text when it comes back out of the audit log.
+CREATE FUNCTION {schema}.auditlog_reference(p_value text, p_source text, p_event_bytes integer) RETURNS text
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    content bytea := convert_to(p_value, 'UTF8');
+    prefix text := ('{' || p_source || '}')::json ->> 'name';
+BEGIN
+    PERFORM {schema}.auditlog_send_content(prefix || '.auditlog.blobs', content, p_event_bytes);
+    RETURN concat('{"$ref": "', encode(sha256(content), 'hex'), '", "bytes": ', octet_length(content), '}');
+END
+$$;
+REVOKE ALL ON FUNCTION {schema}.auditlog_reference FROM PUBLIC;
+
+-- The members of a JSON object, each value with the text that it has there. A column of type json may hold what escapes
+-- no character (\u0000, half a surrogate pair), over which json_each stumbles: escapes are hidden from it.
+CREATE FUNCTION {schema}.auditlog_members(p_object text) RETURNS TABLE (key text, value text, number bigint)
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    backslash text := gen_random_uuid();
+    code text := gen_random_uuid();
+BEGIN
+    IF strpos(p_object, E'\\u') = 0 THEN
+        RETURN QUERY SELECT m.key, m.value::text, m.ordinality FROM json_each(p_object::json) WITH ORDINALITY m;
+    ELSE
+        RETURN QUERY SELECT
+            replace(m.key, backslash, E'\\'), replace(replace(m.value::text, code, E'\\u'), backslash, E'\\\\'),
+            m.ordinality
+        FROM json_each(replace(replace(p_object, E'\\\\', backslash), E'\\u', code)::json) WITH ORDINALITY m;
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION {schema}.auditlog_members FROM PUBLIC;
+
+-- How many bytes the images or the links of an event may take beside its other members. An object's text, its key and what
+-- is constant take less than ten thousand.
+CREATE FUNCTION {schema}.auditlog_room(p_event_bytes integer, p_source text, p_audit text, p_frame text) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT p_event_bytes - octet_length(concat(p_source, p_audit, p_frame)) - 10000 $$;
+
+-- The images of a row with references in the place of the values that are over the limit, and of the largest others until
+-- both together have `p_room` bytes. Equal values share their fate: who compares the images sees no change where there
+-- is none. A reference takes about a hundred bytes.
+CREATE FUNCTION {schema}.auditlog_large_images(
+    INOUT p_before text, INOUT p_after text, p_source text, p_value_bytes integer, p_event_bytes integer, p_room integer
+)
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    total bigint := coalesce(octet_length(p_before), 0) + coalesce(octet_length(p_after), 0);
+    contents text[] := ARRAY(
+        SELECT value FROM (
+            SELECT value, size, sum(saved) OVER (ORDER BY size DESC, value COLLATE "C") - saved AS saved_before
+            FROM (
+                SELECT value, octet_length(value) AS size, count(*) * (octet_length(value) - 100) AS saved
+                FROM (
+                    SELECT value FROM {schema}.auditlog_members(p_before)
+                    UNION ALL SELECT value FROM {schema}.auditlog_members(p_after)
+                ) both_images
+                WHERE octet_length(value) > 200 GROUP BY value
+            ) distinct_values
+        ) ranked
+        WHERE size > p_value_bytes OR total - saved_before > p_room
+    );
+    replacements text[] := ARRAY(
+        SELECT {schema}.auditlog_reference(content, p_source, p_event_bytes)
+        FROM unnest(contents) WITH ORDINALITY c (content, number) ORDER BY number
+    );
+BEGIN
+    IF cardinality(contents) > 0 THEN
+        p_before := {schema}.auditlog_replaced(p_before, contents, replacements);
+        p_after := {schema}.auditlog_replaced(p_after, contents, replacements);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION {schema}.auditlog_large_images FROM PUBLIC;
+
+-- A JSON object in which some values stand for others.
+CREATE FUNCTION {schema}.auditlog_replaced(p_object text, p_values text[], p_replacements text[]) RETURNS text
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT '{' || string_agg(
+        to_json(key)::text || ':' || coalesce(p_replacements[array_position(p_values, value)], value), ',' ORDER BY number
+    ) || '}'
+    FROM {schema}.auditlog_members(p_object)
+$$;
+REVOKE ALL ON FUNCTION {schema}.auditlog_replaced FROM PUBLIC;
+
+-- The links of one statement in parts that each fit an event of which they may take `p_room` bytes, in their order;
+-- `through` with references in the place of what is too large. One part where all fit. A target and its label take less
+-- than 20,000 bytes; links of one target, of which a through model may have several, stay in one part, each with its
+-- fields.
+CREATE FUNCTION {schema}.auditlog_parts_of_links(
+    p_targets text[], p_through text, p_labels jsonb, p_source text, p_value_bytes integer, p_event_bytes integer,
+    p_room integer
+) RETURNS TABLE (targets text[], through text)
+LANGUAGE sql VOLATILE
+AS $$
+    WITH links AS MATERIALIZED (
+        SELECT target, t.number, CASE
+            WHEN octet_length(value) > least(p_value_bytes, p_room / 2 - 20000) THEN (
+                {schema}.auditlog_large_images(
+                    NULL, value, p_source, p_value_bytes, p_event_bytes, p_room / 2 - 20000
+                )
+            ).p_after
+            ELSE value
+        END AS fields
+        FROM (
+            SELECT target, number, row_number() OVER (PARTITION BY target ORDER BY number) AS nth
+            FROM unnest(p_targets) WITH ORDINALITY u (target, number)
+        ) t
+        LEFT JOIN (
+            SELECT key, value, row_number() OVER (PARTITION BY key ORDER BY number) AS nth
+            FROM {schema}.auditlog_members(p_through)
+        ) f ON f.key = t.target AND f.nth = t.nth
+    ), sized AS (
+        SELECT *, sum(size) OVER () AS total, sum(size) OVER (ORDER BY length(target), target) AS size_so_far
+        FROM (
+            SELECT *, 20 + 3 * octet_length(to_json(target)::text) + coalesce(octet_length(fields), 0)
+                + coalesce(octet_length(to_json(p_labels ->> target)::text), 0) AS size
+            FROM links
+        ) each_link
+    )
+    SELECT
+        array_agg(target ORDER BY number),
+        '{' || string_agg(to_json(target)::text || ':' || fields, ',' ORDER BY number) || '}'
+    FROM sized
+    GROUP BY CASE WHEN total > p_room THEN size_so_far / (p_room / 2) ELSE 0 END
+    ORDER BY min(number)
+$$;
+REVOKE ALL ON FUNCTION {schema}.auditlog_parts_of_links FROM PUBLIC;
