@@ -67,6 +67,8 @@ class _Audit(msgspec.Struct):
     masked_changed: list[str] | None = None
     # Column -> field name, where they differ.
     fields: dict[str, str] = {}
+    # Class -> columns.
+    classes: dict[str, list[str]] | None = None
     schema_version: str | None = None
 
 
@@ -96,6 +98,7 @@ class Row(NamedTuple):
     m2m: str | None
     data: str | None
     masked: str | None
+    classes: str | None
     actor_id: str | None
     actor_repr: str | None
     actor: str | None
@@ -260,6 +263,7 @@ def _row(
         m2m=_text(audit.m2m),
         data=_text(audit.data),
         masked=None if audit.masked is None else msgspec.json.encode(audit.masked).decode(),
+        classes=_classes(audit),
         actor_id=actor.id if actor else None,
         actor_repr=actor.repr if actor else None,
         actor=_text(audit.actor),
@@ -275,6 +279,17 @@ def _row(
         offset=record.offset,
         sequence=event.source.sequence,
     )
+
+
+def _classes(audit: _Audit) -> str | None:
+    """Return class -> names under which a row has its values: columns in its images, fields in its changes."""
+    if not audit.classes:
+        return None
+    named = {
+        data_class: [name for column in columns for name in dict.fromkeys((column, audit.fields.get(column, column)))]
+        for data_class, columns in audit.classes.items()
+    }
+    return msgspec.json.encode(named).decode()
 
 
 def _text(raw: msgspec.Raw) -> str | None:

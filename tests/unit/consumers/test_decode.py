@@ -61,6 +61,16 @@ def test_an_event_becomes_a_row() -> None:
     assert (row.m2m, row.data, row.reason, json.loads(row.masked or "")) == (None, None, None, ["tax_id"])
 
 
+def test_classes_are_stored_by_every_name_of_a_value() -> None:
+    assert row_of(event()).classes is None
+    row = row_of(event(classes={"personal": ["email", "department_id"], "sensitive": ["tax_id"]}))
+    # Images have the column, changes the field.
+    assert json.loads(row.classes or "") == {
+        "personal": ["email", "department_id", "department"],
+        "sensitive": ["tax_id"],
+    }
+
+
 def test_a_membership_has_no_changes() -> None:
     links = {"field": "specialties", "target_model": "doctors.specialty", "added": ["3"], "removed": []}
     row = row_of({**event(action="m2m.add", m2m=links), "op": "m", "before": None, "after": None})
@@ -141,6 +151,7 @@ def test_the_zone_of_an_ipv6_address_stays_in_the_context() -> None:
         (event(actor="ada"), Reason.INVALID_EVENT),
         (event(actor={"id": 7}), Reason.INVALID_EVENT),
         (event(masked="tax_id"), Reason.INVALID_EVENT),
+        (event(classes={"personal": "email"}), Reason.INVALID_EVENT),
         (event(context={"remote_addr": "a phone"}), Reason.INVALID_EVENT),
         (event(reason="a\x00b"), Reason.UNSTORABLE_TEXT),
         (event(data={"a\x00": 1}), Reason.UNSTORABLE_TEXT),
