@@ -63,6 +63,15 @@ class DoctorSerializer(StrictModelSerializer):
         read_only_fields = ("slug", "photo", "search_tags", "created_at", "updated_at")
         extra_kwargs = {"tax_id": {"write_only": True}}
 
+    def update(self, instance: models.Doctor, validated_data: dict[str, Any]) -> models.Doctor:
+        """Change the doctor; activation and deactivation are transitions, whichever way they are asked for."""
+        is_active = validated_data.pop("is_active", instance.is_active)
+        if validated_data or is_active == instance.is_active:
+            super().update(instance, validated_data)
+        if is_active != instance.is_active:
+            instance.activate() if is_active else instance.deactivate()
+        return instance
+
     def validate_email(self, value: str | None) -> str | None:
         """Return the address in lower case; an empty one is none, because addresses are unique."""
         return (normalized_email(value) or None) if value else None

@@ -5,16 +5,25 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.core.exceptions import ValidationError as ModelValidationError
 from django.db.models import Model, QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
 from rest_framework.request import Request
+from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 # Query parameters of the framework itself.
 PAGING_PARAMETERS = frozenset({"page", "page_size"})
+
+
+def refusal(error: ModelValidationError) -> serializers.ValidationError:
+    """Return what the API says when a model refuses a value; what names no field speaks of the whole body."""
+    errors = serializers.as_serializer_error(error)
+    names: dict[Any, Any] = {NON_FIELD_ERRORS: api_settings.NON_FIELD_ERRORS_KEY}
+    return serializers.ValidationError({names.get(name, name): details for name, details in errors.items()})
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -52,7 +61,7 @@ class StrictModelSerializer(StrictSerializer, serializers.ModelSerializer[Any]):
         try:
             candidate.validate_constraints(exclude=self._made_by_the_database(model))
         except ModelValidationError as exc:
-            raise serializers.ValidationError(serializers.as_serializer_error(exc)) from exc
+            raise refusal(exc) from exc
         return attrs
 
     def _made_by_the_database(self, model: type[Model]) -> set[str]:

@@ -11,16 +11,15 @@ from django.db.models import ProtectedError, QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import status, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import as_serializer_error
 
 from doctors import models
 from doctors.api import filters, serializers
 from doctors.api.pagination import Pages
 from doctors.api.permissions import ChangePermission, ModelPermissions
-from doctors.api.strictness import StrictFilterBackend
+from doctors.api.strictness import StrictFilterBackend, refusal
 
 WRITES_OF_ONE = frozenset({"update", "partial_update", "destroy"})
 
@@ -79,7 +78,7 @@ def _once(write: Callable[[], Response]) -> Response:
         with transaction.atomic():
             return write()
     except ModelValidationError as exc:
-        raise ValidationError(as_serializer_error(exc)) from exc
+        raise refusal(exc) from exc
     except ProtectedError as exc:
         raise Conflict from exc
 

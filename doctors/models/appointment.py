@@ -138,26 +138,27 @@ class Appointment(models.Model):
         :raises ValidationError: if the doctor may not be booked, has no time, or the times are no span of time.
         """
         appointment = cls(doctor=doctor, patient=patient, start=start, end=end, **details)
-        appointment.clean()
-        using = router.db_for_write(cls, instance=doctor)
+        appointment.place(booked_by)
+        return appointment
+
+    def place(self, booked_by: Any = None) -> None:
+        """Book this appointment, which nobody has saved yet: see `book`."""
+        self.clean()
+        using = router.db_for_write(type(self), instance=self.doctor)
         with transition(actor=booked_by, using=using):
-            held = Doctor.objects.using(using).select_for_update(no_key=True).only("is_active").get(pk=doctor.pk)
+            held = Doctor.objects.using(using).select_for_update(no_key=True).only("is_active").get(pk=self.doctor_id)
             if not held.is_active:
                 refusal = ValidationError("The doctor is not active and cannot be booked.", code="inactive_doctor")
                 raise ValidationError({"doctor": refusal})
-            if (
-                cls.objects.using(using)
-                .filter(doctor=doctor, status__in=PENDING, start__lt=end, end__gt=start)
-                .exists()
-            ):
+            taken = type(self).objects.using(using).filter(doctor_id=self.doctor_id).pending()
+            if taken.overlapping(start=self.start, end=self.end).exists():
                 raise ValidationError({"start": ValidationError(DOUBLE_BOOKING, code="double_booking")})
-            appointment.save(using=using)
-            data = {"doctor": doctor.pk, "patient": patient.pk, "start": start.isoformat(), "end": end.isoformat()}
-            record(appointment, action=AppointmentAction.BOOKED, data=data)
-            announce(
-                appointment_booked, sender=cls, using=using, appointment=appointment, patient=patient, doctor=doctor
-            )
-        return appointment
+            self.save(using=using)
+            times = {"start": self.start.isoformat(), "end": self.end.isoformat()}
+            data = {"doctor": self.doctor_id, "patient": self.patient_id, **times}
+            record(self, action=AppointmentAction.BOOKED, data=data)
+            people = {"patient": self.patient, "doctor": self.doctor}
+            announce(appointment_booked, sender=type(self), using=using, appointment=self, **people)
 
     def cancel(self, cancelled_by: Any = None, reason: str = "") -> bool:
         """

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
+
+
+def refusal_of_inactive(departments: Iterable[Department]) -> ValidationError:
+    """Return what is said of an assignment to departments that are not active."""
+    names = ", ".join(department.name for department in departments)
+    return ValidationError(f"Cannot assign inactive department: {names}.", code="inactive_department")
 
 
 class Department(models.Model):

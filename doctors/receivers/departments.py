@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models.signals import m2m_changed
 
 from doctors.models import Department, Doctor
+from doctors.models.department import refusal_of_inactive
 from doctors.receivers.connection import Connection
 
 
@@ -24,11 +25,8 @@ def refuse_inactive(instance: models.Model, action: str, pk_set: set[int] | None
         return
     keys = {instance.pk} if isinstance(instance, Department) else pk_set
     departments = Department.objects.using(using).filter(pk__in=keys).order_by("pk").select_for_update(no_key=True)
-    if closed := [department.name for department in departments if not department.is_active]:
-        refusal = ValidationError(
-            f"Cannot assign inactive department: {', '.join(closed)}.", code="inactive_department"
-        )
-        raise ValidationError({"departments": refusal})
+    if closed := [department for department in departments if not department.is_active]:
+        raise ValidationError({"departments": refusal_of_inactive(closed)})
 
 
 CONNECTIONS = (Connection(m2m_changed, refuse_inactive, sender=Doctor.departments.through),)
