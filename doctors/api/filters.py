@@ -7,7 +7,7 @@ from typing import Any
 import django_filters as filters
 from django.db.models import Q, QuerySet
 
-from doctors import models
+from doctors import models, search
 
 
 class DoctorFilter(filters.FilterSet):  # type: ignore[misc]
@@ -39,6 +39,26 @@ class DoctorFilter(filters.FilterSet):  # type: ignore[misc]
         """Return doctors who practise in the state, each once."""
         there = models.PracticeLocation.objects.filter(state=value.upper()).values("doctor_id")
         return rows.filter(pk__in=there)
+
+
+class DoctorSearchFilter(filters.FilterSet):  # type: ignore[misc]
+    """Filters of `/api/doctors/search/`."""
+
+    q = filters.CharFilter(
+        method="search_words",
+        required=True,
+        max_length=search.LONGEST_QUERY,
+        validators=[search.validate_query],
+        label="Words: each begins one of the doctor's names, specialties, credential, school, biography, or the NPI",
+    )
+
+    class Meta:
+        model = models.Doctor
+        fields = ("is_active",)
+
+    def search_words(self, rows: QuerySet[models.Doctor], _name: str, value: str) -> QuerySet[models.Doctor]:
+        """Return the doctors whom the words describe, the best match first."""
+        return search.search(rows, value)
 
 
 class DepartmentFilter(filters.FilterSet):  # type: ignore[misc]

@@ -100,6 +100,11 @@ class SpecialtyViewSet(Resource):
 
 
 @extend_schema_view(
+    search=extend_schema(
+        summary="Find doctors by words, the best match first",
+        responses=serializers.DoctorSerializer(many=True),
+        filters=True,
+    ),
     activate=extend_schema(summary="Let the doctor be booked", request=None),
     deactivate=extend_schema(summary="Let the doctor not be booked any more", request=None),
 )
@@ -109,6 +114,11 @@ class DoctorViewSet(Resource):
     queryset = models.Doctor.objects.prefetch_related("departments", "specialties").order_by("pk")
     serializer_class = serializers.DoctorSerializer
     filterset_class = filters.DoctorFilter
+
+    @action(detail=False, filterset_class=filters.DoctorSearchFilter)
+    def search(self, request: Request) -> Response:
+        """Return the doctors of whom each word begins a word."""
+        return self.list(request)
 
     @action(detail=True, methods=["post"], permission_classes=[ChangePermission])
     def activate(self, request: Request, pk: int) -> Response:  # noqa: ARG002 - the router's signature

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.core.exceptions import ValidationError
 from django.core.validators import FileExtensionValidator, MinValueValidator
 from django.db import models, router, transaction
@@ -21,6 +22,7 @@ from doctors.models.department import Department, Specialty
 from doctors.models.fields import NormalizedEmailField, normalized_email
 from doctors.models.querysets import LONGEST_TAG, DoctorQuerySet
 from doctors.npi import NPI_PATTERN, validate_npi
+from doctors.search import document
 from doctors.signals import announce, doctor_activated, doctor_deactivated
 from doctors.transition import transition
 
@@ -95,7 +97,10 @@ class Doctor(models.Model):
     objects = models.Manager.from_queryset(DoctorQuerySet)()
 
     class Meta:
-        indexes = [models.Index(fields=["last_name", "first_name"], name="doctors_doctor_by_name")]
+        indexes = [
+            models.Index(fields=["last_name", "first_name"], name="doctors_doctor_by_name"),
+            GinIndex(document(), name="doctors_doctor_words"),
+        ]
         constraints = [
             models.UniqueConstraint(Lower("email"), name="doctors_doctor_email_once_in_any_case"),
             models.CheckConstraint(condition=~Q(last_name=""), name="doctors_doctor_last_name_not_empty"),
