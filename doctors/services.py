@@ -9,6 +9,7 @@ from django.db import router
 from django.utils import timezone
 
 from auditlog.events import record
+from doctors.mail.requests import request_activation_mails
 from doctors.models import Doctor, DoctorAction
 from doctors.signals import announce, doctors_written
 from doctors.transition import transition
@@ -22,8 +23,8 @@ class DoctorService:
         """
         Let these doctors be booked, and return how many could not be booked before.
 
-        One UPDATE, an event for each changed row and one for each activation, in one transaction. `activated_by`
-        defaults to who acts in the context. Safe to repeat.
+        One UPDATE, an event for each changed row and one for each activation, and one notification, in one transaction.
+        `activated_by` defaults to who acts in the context. Safe to repeat.
         """
         using = router.db_for_write(Doctor)
         with transition(actor=activated_by, using=using):
@@ -36,4 +37,5 @@ class DoctorService:
             for doctor in doctors:
                 record(doctor, action=DoctorAction.ACTIVATED, data={"previous": False})
             announce(doctors_written, sender=Doctor, using=using, doctor_ids=frozenset(keys))
+            request_activation_mails(keys)
         return len(keys)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from uuid import uuid4
+
 from django.conf import settings
 from django.db import transaction
 
-from doctors.mail.tasks import send_doctor_mail
+from doctors.mail.messages import HeadNotice
+from doctors.mail.tasks import notify_department_head, send_doctor_mail, tell_activated_doctors
 from doctors.models import Doctor, DoctorMail, MailKind
 
 
@@ -22,3 +26,16 @@ def request_mail(doctor: Doctor, kind: MailKind, *, using: str) -> None:
         # The constraint decides, not a look beforehand. The task of a mail that was not wanted finds nothing to send.
         DoctorMail.objects.using(using).bulk_create([mail], ignore_conflicts=True)
         send_doctor_mail.enqueue(str(mail.pk))
+
+
+def request_activation_mails(doctor_ids: Iterable[int]) -> None:
+    """Have the doctors who were activated together told of it once the current transaction has committed: one task."""
+    if settings.MAILS_ENABLED:
+        tell_activated_doctors.enqueue(str(uuid4()), sorted(doctor_ids))
+
+
+def request_head_notices(doctors: Mapping[int, Iterable[int]], notice: HeadNotice) -> None:
+    """Have the head of each department told of its doctors, by key, once the current transaction has committed."""
+    if settings.MAILS_ENABLED:
+        for department_id, doctor_ids in sorted(doctors.items()):
+            notify_department_head.enqueue(str(uuid4()), department_id, sorted(doctor_ids), str(notice))

@@ -1,4 +1,4 @@
-"""Doctors come to departments and leave them: closed ones take nobody."""
+"""Doctors come to departments and leave them: closed ones take nobody, and heads are told."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.signals import m2m_changed
 
+from doctors.mail.messages import HeadNotice
+from doctors.mail.requests import request_head_notices
 from doctors.models import Department, Doctor
 from doctors.models.department import refusal_of_inactive
 from doctors.receivers.connection import Connection
@@ -29,4 +31,32 @@ def refuse_inactive(instance: models.Model, action: str, pk_set: set[int] | None
         raise ValidationError({"departments": refusal_of_inactive(closed)})
 
 
-CONNECTIONS = (Connection(m2m_changed, refuse_inactive, sender=Doctor.departments.through),)
+def tell_heads(instance: models.Model, action: str, pk_set: set[int] | None, using: str, **_kwargs: Any) -> None:
+    """
+    m2m_changed: have the heads told who came, and who left.
+
+    Who leaves is asked before the links go: afterwards nobody knows who of those that were named had been there.
+    """
+    if action == "post_add":
+        request_head_notices(_pairs(instance, pk_set or set()), HeadNotice.ADDED)
+    elif action in {"pre_remove", "pre_clear"}:
+        links = Doctor.departments.through._base_manager.using(using)
+        own, other = (
+            ("department_id", "doctor_id") if isinstance(instance, Department) else ("doctor_id", "department_id")
+        )
+        held = links.filter(**{own: instance.pk}).values_list(other, flat=True)
+        leaving = set(held) if pk_set is None else set(held) & {int(key) for key in pk_set}
+        request_head_notices(_pairs(instance, leaving), HeadNotice.REMOVED)
+
+
+def _pairs(instance: models.Model, others: set[int]) -> dict[int, set[int]]:
+    """Return the doctors by department, from whichever side the links are changed."""
+    if isinstance(instance, Department):
+        return {instance.pk: others} if others else {}
+    return {department_id: {instance.pk} for department_id in others}
+
+
+CONNECTIONS = (
+    Connection(m2m_changed, refuse_inactive, sender=Doctor.departments.through),
+    Connection(m2m_changed, tell_heads, sender=Doctor.departments.through),
+)
