@@ -9,7 +9,9 @@ from django.db import models
 
 READ_MODEL_ALIAS = "audit"
 # Tables of the read model, by "app_label.model_name"; other applications' tables beside it carry the attribute below.
-READ_MODEL_TABLES = frozenset({"auditlog.auditlog", "auditlog.consumeroffset", "consumers.deadletter"})
+READ_MODEL_TABLES = frozenset(
+    {"auditlog.auditlog", "auditlog.contentchunk", "auditlog.consumeroffset", "consumers.deadletter"}
+)
 
 
 class AuditRouter:

@@ -158,10 +158,18 @@ def decode(record: Record, *, horizon: Horizon) -> Row | Rejected:
         return Rejected(DeadLetterReason.INVALID_JSON, str(exc))
     try:
         occurred_at = _occurred_at(event)
-        rejected = _misdated(event.audit.event_id, occurred_at, horizon) or _mislabelled(record, event.audit.event_id)
+        rejected = _misdated(event.audit.event_id, occurred_at, horizon) or mislabelled(record, event.audit.event_id)
     except OverflowError:
         return Rejected(DeadLetterReason.OUT_OF_HORIZON, "The event is dated beyond the calendar.")
     return rejected or _row(record, event, occurred_at, (before, after), (actor, context))
+
+
+def mislabelled(record: Record, event_id: UUID) -> Rejected | None:
+    """Return that the header names another id than the value, if it does."""
+    labelled = record.header("ce_id")
+    if labelled is None or labelled.lower() == str(event_id).encode():
+        return None
+    return Rejected(DeadLetterReason.HEADER_MISMATCH, "`ce_id` is not the id in the value.")
 
 
 def _unreadable(record: Record) -> Rejected | None:
@@ -228,13 +236,6 @@ def _misdated(event_id: UUID, occurred_at: datetime, horizon: Horizon) -> Reject
     if abs(time_of(event_id) - occurred_at) > EVENT_ID_SLACK:
         return Rejected(DeadLetterReason.INVALID_EVENT_ID, "The time of `audit.event_id` is not that of the event.")
     return None
-
-
-def _mislabelled(record: Record, event_id: UUID) -> Rejected | None:
-    labelled = record.header("ce_id")
-    if labelled is None or labelled.lower() == str(event_id).encode():
-        return None
-    return Rejected(DeadLetterReason.HEADER_MISMATCH, "`ce_id` is not `audit.event_id`.")
 
 
 def _row(

@@ -13,10 +13,11 @@ from django.conf import settings
 from django.db import connections, transaction
 from django.utils import timezone
 
-from auditlog import partitions
+from auditlog import partitions, topics
 from auditlog.partitions import time_of
 from auditlog.routers import READ_MODEL_ALIAS
-from consumers import deadletters, metrics, offsets
+from consumers import contents, deadletters, metrics, offsets
+from consumers.contents import Chunk
 from consumers.deadletters import Undeliverable
 from consumers.decode import Horizon, Rejected, Row, decode
 from consumers.faults import DATABASE_ERRORS, OffsetConflict, Unavailable, described, is_data_error
@@ -43,7 +44,7 @@ ON CONFLICT (event_id) DO NOTHING
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of a batch."""
+    """What became of a batch; chunks of contents count as events."""
 
     events: int
     repeated: int
@@ -80,7 +81,10 @@ class Projector:
             lost) all of it, which the next attempt reports as an OffsetConflict.
         """
         started = time.perf_counter()
-        rows, dead = self._decoded(batch.records)
+        blobs = topics.blobs_topic()
+        chunks, dead = _chunks(record for record in batch.records if record.partition.topic == blobs)
+        rows, refused = self._decoded(record for record in batch.records if record.partition.topic != blobs)
+        dead += refused
         try:
             with transaction.atomic(using=self.alias, durable=True):
                 # First, so that a consumer that has lost its partitions does no work.
@@ -92,13 +96,16 @@ class Projector:
                 )
                 inserted, refused = self._insert(rows)
                 dead += refused
+                kept, refused = contents.store(connections[self.alias], chunks)
+                dead += refused
                 deadletters.insert(connections[self.alias], dead)
         except OffsetConflict:
             metrics.OFFSET_CONFLICTS.inc()
             raise
         except DATABASE_ERRORS as exc:
             raise self._unavailable(exc) from exc
-        stored = Stored(inserted, len(batch.records) - inserted - len(dead), len(dead))
+        new = inserted + kept
+        stored = Stored(new, len(batch.records) - new - len(dead), len(dead))
         if rows:
             metrics.DELAY_SECONDS.observe((self.clock() - rows[-1][1].occurred_at).total_seconds())
         self._report(batch, stored, dead, time.perf_counter() - started)
@@ -171,6 +178,18 @@ class Projector:
             dead_letters=stored.dead_letters,
             milliseconds=round(seconds * 1000, 1),
         )
+
+
+def _chunks(records: Iterable[Record]) -> tuple[list[tuple[Record, Chunk]], list[Undeliverable]]:
+    chunks: list[tuple[Record, Chunk]] = []
+    dead: list[Undeliverable] = []
+    for record in records:
+        match contents.decode(record):
+            case Chunk() as chunk:
+                chunks.append((record, chunk))
+            case Rejected(reason, detail):
+                dead.append(Undeliverable(record, reason, detail))
+    return chunks, dead
 
 
 def _where(record: Record) -> dict[str, Any]:

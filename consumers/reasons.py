@@ -15,5 +15,6 @@ class DeadLetterReason(StrEnum):
     UNSTORABLE_TEXT = "unstorable_text"  # NUL or a lone surrogate, which PostgreSQL's text and jsonb cannot hold
     INVALID_EVENT_ID = "invalid_event_id"  # not a UUIDv7, or its time is not that of the event
     HEADER_MISMATCH = "header_mismatch"  # ce_id contradicts the event's id
+    HASH_MISMATCH = "hash_mismatch"  # the chunks of a content are not what its SHA-256 says
     OUT_OF_HORIZON = "out_of_horizon"  # dated where no partition may be made
     REFUSED_BY_DATABASE = "refused_by_database"  # readable, yet the database could not store it

@@ -14,8 +14,13 @@ from auditlog.queries.outbox import committed
 
 # Ids are compared in memory, so many days are compared one by one.
 SLICE = timedelta(days=1)
-# Index: the primary key of each partition; the bounds prune partitions.
-STORED = "SELECT event_id FROM auditlog_auditlog WHERE event_id >= %s AND event_id < %s"
+# Events, and chunks of contents. Index: the primary key of each partition and that of the chunks; the bounds prune
+# partitions.
+STORED = """
+SELECT event_id FROM auditlog_auditlog WHERE event_id >= %(low)s AND event_id < %(high)s
+UNION ALL
+SELECT event_id FROM auditlog_contentchunk WHERE event_id >= %(low)s AND event_id < %(high)s
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,5 +81,5 @@ def slices(since: datetime, until: datetime) -> Iterator[tuple[datetime, datetim
 
 def _stored(connection: BaseDatabaseWrapper, since: datetime, until: datetime) -> frozenset[UUID]:
     with connection.cursor() as cursor:
-        cursor.execute(STORED, [lowest_id(since), lowest_id(until)])
+        cursor.execute(STORED, {"low": lowest_id(since), "high": lowest_id(until)})
         return frozenset(event_id for (event_id,) in cursor.fetchall())

@@ -60,6 +60,45 @@ class AuditLog(models.Model):
         return f"{self.occurred_at:%F %T} {self.action} {self.model} {self.object_pk or ''}".rstrip()
 
 
+class ContentChunk(models.Model):
+    """
+    A part of the content of a large value, as it came. Append-only.
+
+    Parts of the same `sha256` and `chunks` fit together; of several with the same number the one with the highest
+    `event_id` counts. Once all are there, together they have the hash. Not partitioned: events of any later month may
+    refer to a content that was sent once.
+    """
+
+    event_id = models.UUIDField(primary_key=True)
+    stored_at = models.DateTimeField()
+    sha256 = models.TextField()
+    # Of the whole content.
+    bytes = models.BigIntegerField()
+    chunk = models.IntegerField()
+    chunks = models.IntegerField()
+    # Null where the same bytes are stored already.
+    data = models.BinaryField(null=True)
+    topic = models.TextField()
+    partition = models.IntegerField()
+    offset = models.BigIntegerField()
+
+    objects: ClassVar[models.Manager[ContentChunk]]
+
+    class Meta:
+        verbose_name = "content chunk"
+        default_permissions = ()
+        indexes = [
+            models.Index(
+                fields=["sha256", "chunks", "chunk", "event_id"],
+                name="auditlog_contentchunk_bytes",
+                condition=models.Q(data__isnull=False),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.chunk + 1} of {self.chunks} of {self.sha256}"
+
+
 class ConsumerOffset(models.Model):
     """
     The next offset that a consumer group will store of one topic partition; moved in the transaction of the rows.

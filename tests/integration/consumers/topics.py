@@ -49,7 +49,9 @@ class Topic:
         at = TopicPartition(self.name, partition, before)
         self.admin.delete_records([at])[at].result(TIMEOUT_SECONDS)
 
-    def produce(self, values: Iterable[Mapping[str, Any] | bytes | None], *, partition: int | None = None) -> None:
+    def produce(
+        self, values: Iterable[Mapping[str, Any] | bytes | None], *, partition: int | None = None, key: bytes = b"17"
+    ) -> None:
         """Append records, round-robin over the partitions unless one is named, and wait for the broker."""
         producer = Producer({**settings.KAFKA_CONNECTION, "linger.ms": 5, "acks": "all"})
         failures = []
@@ -57,7 +59,7 @@ class Topic:
             producer.produce(
                 self.name,
                 value=json.dumps(value).encode() if isinstance(value, Mapping) else value,
-                key=b"17",
+                key=key,
                 partition=number % self.partitions if partition is None else partition,
                 on_delivery=lambda error, _message: failures.append(error) if error else None,
             )
