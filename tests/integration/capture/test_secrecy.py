@@ -30,6 +30,12 @@ pytestmark = [
     pytest.mark.urls(__name__),
 ]
 SECRET = "plain-4111111111111111"
+# PostgreSQL cuts what it quotes of a row by itself: this one quotes all of it.
+REFUSE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+AS $$ BEGIN RAISE EXCEPTION 'refused: %', NEW.value; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON auditlog_outboxevent FOR EACH ROW EXECUTE FUNCTION refuse()
+"""
 
 
 def not_null() -> None:
@@ -122,7 +128,7 @@ def test_i9_a_failing_statement_is_logged_without_its_values(
 def test_i9_an_outbox_that_refuses_quotes_no_plain_value(owner_connection: psycopg.Connection[Any]) -> None:
     book = Book.objects.create(title="Emma", secret=SECRET, code=SECRET)
     Country.objects.create(code="A", name=SECRET)
-    owner_connection.execute("ALTER TABLE auditlog_outboxevent ADD CONSTRAINT refuse CHECK (false) NOT VALID")
+    owner_connection.execute(REFUSE)
     writes: list[Callable[[], Any]] = [
         lambda: Book.objects.create(title="Emma", secret=SECRET, code=SECRET),
         lambda: Book.objects.update(secret=SECRET + "x", code=SECRET + "x"),
@@ -135,10 +141,10 @@ def test_i9_an_outbox_that_refuses_quotes_no_plain_value(owner_connection: psyco
         for write in writes:
             with pytest.raises(DatabaseError) as failed:
                 write()
-            assert "refuse" in str(failed.value)
+            assert "refused: {" in str(failed.value)
             assert SECRET not in text_of(failed.value)
     finally:
-        owner_connection.execute("ALTER TABLE auditlog_outboxevent DROP CONSTRAINT refuse")
+        owner_connection.execute("DROP TRIGGER refuse ON auditlog_outboxevent; DROP FUNCTION refuse()")
 
 
 UPSERT: dict[str, Any] = {"update_conflicts": True, "unique_fields": ["id"], "update_fields": ["secret", "title"]}
@@ -183,7 +189,7 @@ def past_the_compilers(self: Book, base_qs: Any, using: str, pk_val: Any, *_: An
     return True
 
 
-def test_i9_what_is_refused_is_named_without_its_values() -> None:
+def test_what_is_refused_is_named_without_its_values() -> None:
     for write in (
         lambda: Guarded.objects.update(value=4711),
         lambda: Guarded.objects.bulk_create([Guarded(value=4711)]),
@@ -194,7 +200,7 @@ def test_i9_what_is_refused_is_named_without_its_values() -> None:
         assert "4711" not in text_of(refused.value).replace("value=4711", "")
 
 
-def test_i9_the_commands_of_completeness_tell_no_value() -> None:
+def test_the_commands_of_completeness_tell_no_value() -> None:
     Book.objects.create(title="Emma", secret=SECRET, code=SECRET)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE samples_book SET secret = NULL, code = %s", [SECRET + "x"])
