@@ -184,7 +184,8 @@ class LinkPlan:
         """
         Return what the statement on the through table hands on of each row: name -> SQL.
 
-        The ends of the link after the write, or of the link that is gone; those before an update; its own fields.
+        The ends of the link after the write, or of the link that is gone; those before an update; its own fields, and
+        whether an update changed them.
         """
         row = new or old or ""
         columns = {
@@ -195,10 +196,15 @@ class LinkPlan:
         if old and new:
             columns["auditlog_old_owner"] = self._end(old, self.owner_column, self.owner_lookup)
             columns["auditlog_old_target"] = self._end(old, self.target_column, self.target_lookup)
-            columns["auditlog_old_through"] = self._own_fields(old)
+            columns["auditlog_changed"] = self._changed(old, new)
         if self.fields or (old and new):
             columns["auditlog_through"] = self._own_fields(row)
         return {name: sql.replace(SCHEMA, f"{schema}.") for name, sql in columns.items()}
+
+    def _changed(self, old: str, new: str) -> str:
+        """Return whether fields of the link's own changed: by their plain values, which masks may hide."""
+        pairs = (f"{_comparable(old, c)} IS DISTINCT FROM {_comparable(new, c)}" for c in self.fields)
+        return f"({' OR '.join(pairs)})" if self.fields else "false"
 
     def _own_fields(self, row: str) -> str:
         if not self.fields:

@@ -31,7 +31,7 @@ MOST_KEYS = 1_000
 OWNER, TARGET = "auditlog_owner", "auditlog_target"
 OLD_OWNER, OLD_TARGET = "auditlog_old_owner", "auditlog_old_target"
 MOVED = f"({OWNER}, {TARGET}) <> ({OLD_OWNER}, {OLD_TARGET})"
-CHANGED = "auditlog_through IS DISTINCT FROM auditlog_old_through"
+CHANGED = "auditlog_changed"
 ADDED = (Action.M2M_ADD, OWNER, TARGET, "true")
 # The events of link rows, by the operation on the through table: action, owner, target, which rows.
 LINK_EVENTS = {

@@ -101,15 +101,21 @@ def test_i9_a_link_tells_its_own_fields_with_the_masks_of_its_model(events: Even
     try:
         book, reader = Book.objects.create(title="Emma"), Reader.objects.create(card="A")
         Loan.objects.create(book=book, reader=reader, since="2026-01-01")
+        auditlog.register(Loan, mask_fields=["since"])
+        Loan.objects.update(since="2026-03-03")
+        Loan.objects.update(since="2026-03-03")
         auditlog.register(Loan, exclude_fields=["since"])
         Loan.objects.create(book=book, reader=Reader.objects.create(card="B"), since="2026-02-02")
     finally:
         auditlog.unregister(Loan)
     everything = events()
     hidden, excluded = (event["audit"] for event in everything if event["audit"]["action"] == "m2m.add")
+    # That a value changed is told, though it looks the same.
+    (changed,) = (event["audit"] for event in everything if event["audit"]["action"] == "m2m.update")
+    assert changed["m2m"]["through"] == {str(reader.pk): {"since": "***"}}
     assert hidden["m2m"]["through"][str(reader.pk)]["since"].startswith("hmac:")
     assert (hidden["masked"], excluded["masked"], excluded["m2m"]["through"]) == (["since"], [], None)
-    assert not any(day in str(everything) for day in ("2026-01-01", "2026-02-02"))
+    assert not any(day in str(everything) for day in ("2026-01-01", "2026-02-02", "2026-03-03"))
 
 
 def test_facts_given_by_the_application_are_stored_as_they_are_told(events: Events) -> None:
