@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,3 +39,12 @@ class Reference:
         if not isinstance(value, dict) or value.keys() != {REFERENCE_KEY, BYTES_KEY}:
             return None
         return cls(value[REFERENCE_KEY], value[BYTES_KEY])
+
+
+def references(*, before: Any, after: Any, m2m: Any, data: Any) -> Iterator[Reference]:
+    """Yield the references of an event, given its parsed members."""
+    links = ((m2m or {}).get("through") or {}).values()
+    values = [data, *(value for fields in (before, after, *links) for value in (fields or {}).values())]
+    for value in values:
+        if (reference := Reference.of(value)) is not None:
+            yield reference

@@ -30,6 +30,7 @@ class Code(StrEnum):
     THROTTLED = "throttled"
     CONFLICT = "conflict"
     UNAVAILABLE = "unavailable"
+    CONTENT_PENDING = "content_pending"
 
 
 # Those that follow from the status alone; 400 is told apart by what was wrong.
@@ -61,6 +62,14 @@ class Unavailable(exceptions.APIException):
 
     status_code = 503
     default_detail = "A database does not answer at the moment: try again later."
+
+
+class ContentPending(exceptions.APIException):
+    """The content of a large value is on its way, apart from its event."""
+
+    status_code = 503
+    default_detail = "The content of this value has not arrived completely: try again later."
+    wait = 5
 
 
 class InvalidFilter(exceptions.ValidationError):
@@ -104,6 +113,8 @@ def problem(*, status: int, code: Code, detail: str, errors: list[dict[str, Any]
 def _code(error: exceptions.APIException, method: str | None) -> Code:
     if isinstance(error, InvalidCursor):
         return Code.INVALID_CURSOR
+    if isinstance(error, ContentPending):
+        return Code.CONTENT_PENDING
     if error.status_code in CODES:
         return CODES[error.status_code]
     return Code.INVALID_FILTER if method in SAFE_METHODS else Code.INVALID_BODY

@@ -19,5 +19,6 @@ register_converter(KeyConverter, "key")
 urlpatterns = [
     path("events/", views.EventList.as_view(), name="audit-events"),
     path("events/<str:event_id>/", views.EventDetail.as_view(), name="audit-event"),
+    path("events/<str:event_id>/values/<str:sha256>/", views.EventValue.as_view(), name="audit-value"),
     path("objects/<str:model>/<key:object_pk>/timeline/", views.ObjectTimeline.as_view(), name="audit-timeline"),
 ]

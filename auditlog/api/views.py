@@ -9,18 +9,22 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.http import Http404
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from auditlog.api import cursors, parameters, serializers
+from auditlog.api.problems import ContentPending
 from auditlog.api.renderers import ExactJSONRenderer
+from auditlog.api.streams import streamed
+from auditlog.large_values import references
 from auditlog.models import AuditLog
-from auditlog.queries import events
+from auditlog.queries import contents, events
 from auditlog.queries.events import Order, Page, Position
 
 PROBLEMS = {(status, "application/problem+json"): serializers.ProblemSerializer for status in (400, 401, 403, 404, 503)}
@@ -104,14 +108,47 @@ class EventDetail(AuditView):
     )
     def get(self, request: Request, event_id: str) -> Response:
         """Return everything that is stored of an event."""
-        parameters.parse(request.query_params, known=frozenset(), now=timezone.now(), default_days=None)
-        try:
-            event = events.one(uuid.UUID(event_id))
-        except ValueError as exc:
-            raise Http404 from exc
-        if event is None:
+        return Response(serializers.EventDetailSerializer(_event(request, event_id)).data)
+
+
+class EventValue(AuditView):
+    """A value that is too large for its event."""
+
+    @extend_schema(
+        operation_id="audit_event_value",
+        parameters=[
+            OpenApiParameter("event_id", OpenApiTypes.UUID, "path"),
+            OpenApiParameter("sha256", TEXT, "path", description="`$ref` of a reference in this event."),
+        ],
+        responses={
+            (200, "application/json"): OpenApiResponse(
+                OpenApiTypes.ANY, "The value. The SHA-256 of these bytes is `sha256`, which is the ETag as well."
+            ),
+            304: OpenApiResponse(description="`If-None-Match` names the ETag."),
+            **PROBLEMS,
+        },
+    )
+    def get(self, request: Request, event_id: str, sha256: str) -> HttpResponseBase:
+        """Return the value that a reference of an event stands for, byte by byte."""
+        event = _event(request, event_id)
+        found = references(before=event.before, after=event.after, m2m=event.m2m, data=event.data)
+        if sha256 not in {reference.sha256 for reference in found}:
             raise Http404
-        return Response(serializers.EventDetailSerializer(event).data)
+        content = contents.find(sha256)
+        if content is None:
+            raise ContentPending
+        return streamed(request._request, content, etag=f'"{sha256}"')
+
+
+def _event(request: Request, event_id: str) -> AuditLog:
+    parameters.parse(request.query_params, known=frozenset(), now=timezone.now(), default_days=None)
+    try:
+        event = events.one(uuid.UUID(event_id))
+    except ValueError as exc:
+        raise Http404 from exc
+    if event is None:
+        raise Http404
+    return event
 
 
 def _exists(model: str) -> bool:

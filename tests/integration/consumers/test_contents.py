@@ -155,7 +155,8 @@ def test_a_content_whose_first_chunk_was_false_is_made_whole_by_sending_it_again
     assert feed.store(*chunks_of(CONTENT)) == Stored(4, 0, 0)
     complete = (
         "SELECT encode(sha256(string_agg(data, '' ORDER BY chunk)), 'hex') FROM ("
-        "SELECT DISTINCT ON (chunk) chunk, data FROM auditlog_contentchunk WHERE data IS NOT NULL ORDER BY chunk, event_id DESC) latest"
+        "SELECT DISTINCT ON (chunk) chunk, data FROM auditlog_contentchunk WHERE data IS NOT NULL "
+        "ORDER BY chunk, event_id DESC) latest"
     )
     with connections["default"].cursor() as cursor:
         cursor.execute(complete)
