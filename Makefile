@@ -12,7 +12,7 @@ PRODUCTION := DJANGO_SETTINGS_MODULE=settings.production DJANGO_ALLOWED_HOSTS=ex
 	DJANGO_SECRET_KEY=a-key-for-the-check-only-0123456789-abcdefghijklmnopqrstuvwxyz \
 	DATABASE_URL=postgres://check@127.0.0.1/check KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092
 
-.PHONY: help run test checks postgres-versions lint typecheck format lock mutations bench openapi chart clean
+.PHONY: help run test checks postgres-versions lint typecheck format lock mutations bench openapi chart sbom image clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -81,6 +81,13 @@ openapi: $(STAMP)  ## write docs/reference/openapi.yaml
 
 chart: $(STAMP)  ## write the chart's values.schema.json and README.md
 	$(BIN)/python -m helm.generate
+
+sbom: $(STAMP)  ## write dist/sbom.cdx.json: what the image holds, in CycloneDX
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-format JSON -o dist/sbom.cdx.json requirements/base.txt
+
+image:  ## build the container image, with bill of materials and provenance (needs Docker with buildx)
+	docker buildx build --sbom=true --provenance=mode=max --tag auditlog:$$(sed -n 's/^appVersion: //p' helm/auditlog/Chart.yaml) .
 
 clean:  ## remove the local stack's data and the virtual environment
 	@# Without a finished installation nothing was ever started from here.

@@ -11,6 +11,8 @@ import shutil
 
 import pytest
 
+from tests.helm.image import Image, build
+
 PROMTOOL = "promtool"
 NOT_RUN = pytest.StashKey[str]()
 
@@ -38,3 +40,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def promtool() -> str:
     """The program."""
     return PROMTOOL
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """The files of the container image."""
+    return build(tmp_path_factory.mktemp("image"))
