@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import AppConfig
+from django.core.signals import request_started
 from django.db import connections
 from django.db.models.signals import post_migrate
 
@@ -19,6 +20,7 @@ class AuditlogConfig(AppConfig):
     def ready(self) -> None:
         """Install the compilers and the receivers."""
         from auditlog import checks  # noqa: F401 - registers them
+        from auditlog.api.request_log import note_start
         from auditlog.capture import compilers, receivers
         from auditlog.registry import auditlog
 
@@ -26,6 +28,7 @@ class AuditlogConfig(AppConfig):
         compilers.install()
         receivers.connect_all()
         auditlog.on_change(receivers.follow_registration)
+        request_started.connect(note_start, dispatch_uid="auditlog.note_start")
         post_migrate.connect(_grant_rights, sender=self, dispatch_uid="auditlog.grant_rights")
 
 

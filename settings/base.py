@@ -44,6 +44,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "auditlog.api.probes.ProbeMiddleware",
+    "auditlog.api.request_log.RequestLogMiddleware",
     "auditlog.api.timing.TimingMiddleware",
     "auditlog.api.edge.EdgeMiddleware",
     "django.middleware.security.SecurityMiddleware",

@@ -7,6 +7,9 @@ from settings.env import env
 # Folder in which a run loop keeps the file that says it goes round; each process needs its own. Empty: none is written.
 HEARTBEAT_DIR = env.text("HEARTBEAT_DIR")
 
+# How many of 100 requests are logged; those that fail for reasons of the server always are.
+AUDITLOG_REQUEST_LOG_PERCENT = env.integer("REQUEST_LOG_PERCENT", default=100, maximum=100)
+
 # Address and port of the API, for gunicorn with `-c python:settings.server`.
 API_BIND = env.matching(
     "API_BIND", r"\S+:\d+", default="0.0.0.0:8000", expectation="an address and a port, such as 0.0.0.0:8000"
