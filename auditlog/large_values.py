@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -31,20 +32,25 @@ class Reference:
     """What stands in the place of a value: the SHA-256 and the length of its JSON text in UTF-8."""
 
     sha256: str
-    bytes: int
+    size: int
 
     @classmethod
     def of(cls, value: Any) -> Reference | None:
         """Return the reference that a parsed value is; None for any other value."""
         if not isinstance(value, dict) or value.keys() != {REFERENCE_KEY, BYTES_KEY}:
             return None
-        return cls(value[REFERENCE_KEY], value[BYTES_KEY])
+        sha256, size = value[REFERENCE_KEY], value[BYTES_KEY]
+        return cls(sha256, size) if isinstance(sha256, str) and isinstance(size, int) else None
+
+    def stands_for(self, text: bytes) -> bool:
+        """Tell whether this is the reference to the value with this JSON text."""
+        return len(text) == self.size and hashlib.sha256(text).hexdigest() == self.sha256
 
 
 def references(*, before: Any, after: Any, m2m: Any, data: Any) -> Iterator[Reference]:
     """Yield the references of an event, given its parsed members."""
     links = ((m2m or {}).get("through") or {}).values()
-    values = [data, *(value for fields in (before, after, *links) for value in (fields or {}).values())]
-    for value in values:
+    images = [image for image in (before, after, *links) if isinstance(image, dict)]
+    for value in (data, *(value for image in images for value in image.values())):
         if (reference := Reference.of(value)) is not None:
             yield reference

@@ -18,6 +18,7 @@ from auditlog.completeness.links import Link, LinkTable, links_of
 from auditlog.completeness.memberships import LinkFinding
 from auditlog.completeness.tables import Table
 from auditlog.context import set_extra_data
+from auditlog.large_values import Reference
 from auditlog.vocabulary import Action, Operation
 from auditlog.wake import schedule_wake
 
@@ -90,7 +91,7 @@ def _lock(table: Table, absent_from: str | None) -> None:
 
 def _record(table: Table, finding: Finding, row: LiveRow | None, last: LastEvent | None) -> None:
     before = last.after if last is not None else None
-    after = _with_known_masks(table, row.text, before) if row is not None else None
+    after = _with_what_is_known(table, row.text, before) if row is not None else None
     masked_changed = [c.name for c in table.plan.columns if c.mask and c.name in finding.columns]
     statement = (
         f"SELECT {table.can.schema}.auditlog_emit_images(%s, {table.plan.constants}, {table.relation}, "
@@ -126,15 +127,22 @@ def _record_links(link: LinkTable, key: str, action: Action, targets: Iterable[s
         cursor.execute(statement, params)
 
 
-def _with_known_masks(table: Table, after: str, before: str | None) -> str:
-    """Return the image with the masks that the application made before: they cannot be compared, nor made in SQL."""
-    names = [column.name for column in table.plan.columns if column.mask == "callable"]
-    if before is None or not names:
+def _with_what_is_known(table: Table, after: str, before: str | None) -> str:
+    """
+    Return the image with what stands in the former one for the same value.
+
+    Masks that the application made, which cannot be compared, nor made in SQL; references to what did not change.
+    """
+    if before is None:
         return after
     decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
     image, known = decoder.decode(after), decoder.decode(before)
-    for name in names:
-        if name in known and b"null" not in {bytes(image[name]), bytes(known[name])}:
+    masks = {column.name for column in table.plan.columns if column.mask == "callable"}
+    for name in image.keys() & known.keys():
+        new, old = bytes(image[name]), bytes(known[name])
+        reference = Reference.of(msgspec.json.decode(old)) if old.startswith(b"{") else None
+        is_masked = name in masks and b"null" not in {new, old}
+        if is_masked or (reference is not None and reference.stands_for(new)):
             image[name] = known[name]
     return msgspec.json.encode(image).decode()
 

@@ -232,5 +232,5 @@ def _verdict(table: Table, row: LiveRow | None, last: LastEvent | None) -> tuple
         return Kind.NO_EVENT, ()
     if last.is_delete:
         return Kind.INSERTED, ()
-    columns = differing(table.plan, live=row.image, last=last)
+    columns = differing(table.plan, live=row.text, last=last)
     return (Kind.CHANGED if columns else None), columns

@@ -185,6 +185,6 @@ def _changed(link: LinkTable, found: _Object, target: str) -> tuple[str, ...]:
     is_same_form = event.schema_version == schema_version(f"{plan.owner_label}.{plan.field_name}", plan.fields)
     different = [
         tuple(differing_columns(plan.fields, live, told, masked, is_same_form=is_same_form))
-        for live in map(images.parsed, found.through.get(target, ()))
+        for live in found.through.get(target, ())
     ]
     return min(different, default=(), key=len)

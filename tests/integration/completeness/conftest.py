@@ -22,6 +22,7 @@ SELECT event_id, occurred_at, v #>> '{audit,model}', key, v #>> '{audit,action}'
     nullif(v -> 'before', 'null'), nullif(v -> 'after', 'null'), nullif(v #> '{audit,m2m}', 'null'),
     v #> '{audit,masked}', schema_version, topic, 0, id, v #>> '{source,sequence}'
 FROM (SELECT *, value::jsonb AS v FROM auditlog_outboxevent) o
+WHERE v ? 'audit'
 """
 # (exit code, report)
 Run = Callable[..., tuple[int, dict[str, Any]]]
