@@ -51,9 +51,17 @@ class Actor(msgspec.Struct, frozen=True):
 @lru_cache(maxsize=1)
 def process_actor() -> Actor | None:
     """Return the management command that this process runs as its actor; None in servers, workers and tests."""
-    if not sys.argv or Path(sys.argv[0]).name not in {"manage.py", "django-admin"} or len(sys.argv) == 1:
+    return command_actor(sys.argv)
+
+
+def command_actor(argv: list[str]) -> Actor | None:
+    """Return the management command that a command line runs as its actor; None where it runs none."""
+    program = Path(argv[0]) if argv else Path()
+    # `python -m django` runs the package's own file.
+    is_django = program.name in {"manage.py", "django-admin"} or program.parts[-2:] == ("django", "__main__.py")
+    if not is_django or len(argv) == 1:
         return None
-    return Actor(id=None, repr=clean(command_line(sys.argv), limit=REPR_CHARACTERS), type=ActorType.COMMAND)
+    return Actor(id=None, repr=clean(command_line(argv), limit=REPR_CHARACTERS), type=ActorType.COMMAND)
 
 
 @lru_cache(maxsize=1)

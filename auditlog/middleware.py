@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import cast
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
@@ -22,7 +22,8 @@ AsyncHandler = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 @sync_and_async_middleware
 def AuditlogMiddleware(get_response: Handler | AsyncHandler) -> Handler | AsyncHandler:  # noqa: N802 - a fixed name
     """
-    Open the circumstances of a request before the view runs and close them after it.
+    Open the circumstances of a request before the view runs and close them after it, and for each part of an answer
+    that is made while it is sent.
 
     Place it after Django's authentication middleware. The answer carries the request id.
     """
@@ -48,6 +49,32 @@ def AuditlogMiddleware(get_response: Handler | AsyncHandler) -> Handler | AsyncH
 
 
 def _answered(response: HttpResponseBase, facts: RequestFacts) -> HttpResponseBase:
+    if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
+        parts: Any = response.streaming_content
+        response.streaming_content = _async_parts(parts, facts) if response.is_async else _parts(parts, facts)
     if isinstance(response, HttpResponse) or hasattr(response, "headers"):
         response.headers.setdefault(REQUEST_ID_HEADER, facts.request_id)
     return response
+
+
+def _parts(parts: Iterable[bytes], facts: RequestFacts) -> Iterator[bytes]:
+    iterator = iter(parts)
+    while True:
+        # Closed between two parts: whoever sends them does other things meanwhile.
+        with request_scope(facts), frames_scope():
+            try:
+                part = next(iterator)
+            except StopIteration:
+                return
+        yield part
+
+
+async def _async_parts(parts: AsyncIterable[bytes], facts: RequestFacts) -> AsyncIterator[bytes]:
+    iterator = aiter(parts)
+    while True:
+        with request_scope(facts), frames_scope():
+            try:
+                part = await anext(iterator)
+            except StopAsyncIteration:
+                return
+        yield part

@@ -6,19 +6,20 @@ import contextvars
 import gc
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.core import signals as core_signals
 from django.db import connections
 from django.db.models.signals import ModelSignal, m2m_changed, post_delete, post_save, pre_delete, pre_save
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.test import Client
+from django.test import AsyncClient, Client
 from django.urls import path
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -122,6 +123,28 @@ def _in_pool(name: str) -> None:
     connections.close_all()
 
 
+def stream(request: HttpRequest) -> StreamingHttpResponse:
+    """Write while the answer is sent."""
+
+    def parts() -> Iterator[bytes]:
+        for name in ("one", "two"):
+            Genre.objects.create(name=name)
+            yield name.encode()
+
+    return StreamingHttpResponse(parts())
+
+
+async def stream_async(request: HttpRequest) -> StreamingHttpResponse:
+    """Write while the answer is sent, in a coroutine."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        for name in ("one", "two"):
+            await Genre.objects.acreate(name=name)
+            yield name.encode()
+
+    return StreamingHttpResponse(parts())
+
+
 def impersonating(get_response: Respond) -> Respond:
     """A middleware of an application: its staff acts as somebody else for whole requests."""
 
@@ -141,6 +164,8 @@ urlpatterns = [
     path("write/<str:name>/", write),
     path("enqueue/", enqueue),
     path("fan-out/", fan_out),
+    path("stream/", stream),
+    path("stream-async/", stream_async),
 ]
 TASKS: queue.Queue[Callable[[], Any] | None] = queue.Queue()
 POOL = ThreadPoolExecutor(4)
@@ -283,6 +308,39 @@ def test_i10_an_impersonated_request_says_both(ada: Any, client: Client, events:
     }
     told = [event["audit"]["actor"] for event in events()]
     assert told == [as_ada] * 2 + [as_ada | {"on_behalf_of": None}] * 2
+
+
+def test_i10_an_answer_that_writes_while_it_is_sent_has_its_request(ada: Any, client: Client, events: Events) -> None:
+    client.force_login(ada)
+    events()
+    answer = client.post("/stream/", headers={"x-request-id": "r-7"})
+    parts = iter(answer.streaming_content)  # type: ignore[attr-defined]
+    assert next(parts) == b"one"
+    Genre.objects.create(name="meanwhile")
+    assert list(parts) == [b"two"]
+    told = {event["after"]["name"]: event["audit"] for event in events()}
+    assert {name: audit["context"].get("request_id") for name, audit in told.items()} == {
+        "one": "r-7",
+        "meanwhile": None,
+        "two": "r-7",
+    }
+    assert [told[name]["actor"] and told[name]["actor"]["repr"] for name in ("one", "two", "meanwhile")] == [
+        "ada",
+        "ada",
+        None,
+    ]
+    assert current() == Circumstances()
+
+
+async def test_i10_an_asynchronous_answer_that_writes_while_it_is_sent_has_its_request(
+    ada: Any, async_client: AsyncClient, events: Events
+) -> None:
+    await async_client.aforce_login(ada)
+    await sync_to_async(events)()
+    answer: Any = await async_client.post("/stream-async/")
+    assert [part async for part in answer.streaming_content] == [b"one", b"two"]
+    found = await sync_to_async(actors)(events)
+    assert found == dict.fromkeys((("create", "one"), ("create", "two")), ("user", str(ada.pk), "ada"))
 
 
 def test_i10_a_thousand_requests_leave_nothing_behind(ada: Any, client: Client, events: Events) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import AnonymousUser
 
-from auditlog.actors import Actor, command_line
+from auditlog.actors import Actor, command_actor, command_line
 from auditlog.vocabulary import ActorType
 
 
@@ -22,6 +22,23 @@ from auditlog.vocabulary import ActorType
 )
 def test_i9_a_command_line_is_told_without_what_looks_like_a_secret(argv: list[str], told: str) -> None:
     assert command_line(argv) == told
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["/srv/manage.py", "migrate"], "manage.py migrate"),
+        (["/venv/bin/django-admin", "migrate"], "django-admin migrate"),
+        (["/venv/lib/django/__main__.py", "migrate"], "__main__.py migrate"),
+        (["/srv/other/__main__.py", "migrate"], None),
+        (["/venv/bin/gunicorn", "settings.wsgi"], None),
+        (["manage.py"], None),
+        ([], None),
+    ],
+)
+def test_a_management_command_is_an_actor_and_a_server_is_none(argv: list[str], told: str | None) -> None:
+    actor = command_actor(argv)
+    assert (actor and (actor.type, actor.repr)) == (told and ("command", told))
 
 
 def test_a_name_is_a_system_nobody_is_nobody_and_a_stranger_is_anonymous() -> None:
