@@ -20,8 +20,8 @@ def cached(key: str, compute: Callable[[], T]) -> T:
     """
     Return what is kept under `key`, or compute it and keep it for CACHE_SECONDS; it must be what JSON can hold.
 
-    What was computed while something was forgotten is not kept: it may be older than that. Where the cache is away, or
-    belongs to this process alone (no CACHE_URL), everything is computed.
+    None is not kept, and what was computed while something was forgotten neither: it may be older than that. Where the
+    cache is away, or belongs to this process alone (no CACHE_URL), everything is computed.
     """
     if not settings.CACHE_SECONDS:
         return compute()
@@ -35,7 +35,7 @@ def cached(key: str, compute: Callable[[], T]) -> T:
         return found
     value = compute()
     try:
-        if cache.get(FENCE) == kept.get(FENCE):
+        if value is not None and cache.get(FENCE) == kept.get(FENCE):
             cache.set(key, value, settings.CACHE_SECONDS)
     except CACHE_ERRORS as exc:
         log.warning("cache.unavailable", error=type(exc).__name__)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django_tasks import task
 
 from doctors.background import GiveUp
+from doctors.cards import Card, card
 from doctors.directory import client
 from doctors.models import Doctor
 
@@ -48,19 +47,7 @@ def _sync(doctor_id: int) -> None:
     raise client.DirectoryUnavailable("The doctor changes too often to be told.")
 
 
-def _entry(doctor_id: int) -> dict[str, Any] | None:
-    """Return what the directory shows of a doctor; None for one who is gone. Nothing private is part of it."""
+def _entry(doctor_id: int) -> Card | None:
+    """Return what the directory shows of a doctor, as the database has it now; None for one who is gone."""
     doctor = Doctor.objects.select_related("department").filter(pk=doctor_id).first()
-    if doctor is None:
-        return None
-    return {
-        "id": doctor.pk,
-        "slug": doctor.slug,
-        "npi": doctor.npi,
-        "first_name": doctor.first_name,
-        "last_name": doctor.last_name,
-        "credential": doctor.credential,
-        "is_active": doctor.is_active,
-        "department": doctor.department.code if doctor.department else None,
-        "specialties": doctor.search_tags,
-    }
+    return None if doctor is None else card(doctor)

@@ -33,7 +33,7 @@ def forget_doctor(instance: Doctor, using: str, **_kwargs: Any) -> None:
 def forget_department(instance: Department, using: str, created: bool = False, **_kwargs: Any) -> None:
     """post_save, post_delete: forget a department, and the doctors who name it."""
     own = (keys.department(instance.pk), keys.DEPARTMENT_LIST, keys.doctors_of_department(instance.pk))
-    forget(*own, patterns=() if created else (keys.EVERYTHING_OF_DOCTORS,), using=using)
+    forget(*own, patterns=() if created else ALL_DOCTORS, using=using)
 
 
 def forget_doctors_of_specialty(operation: Operation, using: str, **_kwargs: Any) -> None:
