@@ -9,11 +9,13 @@ from django.contrib import admin, messages
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
 from django.utils.functional import cached_property
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from auditlog import exact_json
+from auditlog.large_values import Reference, references
 from auditlog.models import ApiKey, AuditLog
 from auditlog.vocabulary import Action, Category
 
@@ -111,7 +113,27 @@ def _changes(event: AuditLog) -> SafeString | str:
     return _block("\n".join(shown)) if shown else "-"
 
 
+@admin.display(description="large values")
+def _large_values(event: AuditLog) -> SafeString | str:
+    """Return links to what is too large to be shown here."""
+    found = references(before=event.before, after=event.after, m2m=event.m2m, data=event.data)
+    links = ((_link(event, reference),) for reference in dict.fromkeys(found))
+    return format_html_join(mark_safe("<br>"), "{}", links) or "-"
+
+
+def _link(event: AuditLog, reference: Reference) -> SafeString | str:
+    text = f"{reference.size:,} bytes, SHA-256 {reference.sha256}"
+    try:
+        address = reverse("audit-value", args=[event.event_id, reference.sha256])
+    except NoReverseMatch:  # a project without the audit API
+        return text
+    return format_html('<a href="{}">{}</a>', address, text)
+
+
 def _value(value: Any) -> str:
+    reference = Reference.of(value)
+    if reference is not None:
+        return f"a large value of {reference.size:,} bytes, SHA-256 {reference.sha256}"
     return exact_json.encode(value).decode()
 
 
@@ -121,6 +143,7 @@ class AuditLogAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     when, stored = staticmethod(_time("occurred_at", "occurred at")), staticmethod(_time("stored_at", "stored at"))
     who, what_changed = staticmethod(_who), staticmethod(_changes)
+    large = staticmethod(_large_values)
     row_before, row_after = staticmethod(_json("before", "before")), staticmethod(_json("after", "after"))
     membership, more = staticmethod(_json("m2m", "membership")), staticmethod(_json("data", "data"))
     masked_columns = staticmethod(_json("masked", "masked columns"))
@@ -140,6 +163,7 @@ class AuditLogAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         "stored",
         "who",
         "what_changed",
+        "large",
         "membership",
         "more",
         "masked_columns",
@@ -150,7 +174,7 @@ class AuditLogAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     fieldsets = [
         (None, {"fields": ["when", "action", "category", "model", "object_pk", "object_repr"]}),
         ("Who and why", {"fields": ["who", "reason", "remote_addr", "request_id", "session", "transaction_id"]}),
-        ("What changed", {"fields": ["what_changed", "membership", "more", "masked_columns"]}),
+        ("What changed", {"fields": ["what_changed", "large", "membership", "more", "masked_columns"]}),
         ("The row", {"fields": ["row_before", "row_after"]}),
         ("Where it comes from", {"fields": ["event_id", "stored", *ORIGIN, "circumstances"]}),
     ]

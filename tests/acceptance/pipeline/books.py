@@ -25,7 +25,7 @@ UNION ALL SELECT unnest(event_ids)::text FROM auditlog_outboxledger
 COUNTS = """
 SELECT (SELECT count(*) FROM auditlog_outboxevent) AS pending,
        (SELECT coalesce(sum(cardinality(event_ids)), 0) FROM auditlog_outboxledger)::bigint AS published,
-       (SELECT count(*) FROM auditlog_auditlog) AS stored
+       (SELECT count(*) FROM auditlog_auditlog) + (SELECT count(*) FROM auditlog_contentchunk) AS stored
 """
 TIMEOUT_SECONDS = 30
 ROWS_AT_ONCE = 5_000

@@ -40,6 +40,17 @@ def change_of(event_id: uuid.UUID) -> str:
     return reverse("admin:auditlog_auditlog_change", args=[event_id])
 
 
+def test_a_large_value_is_named_and_led_to(auditor: Client, store: Store) -> None:
+    reference = {"$ref": "ab" * 32, "bytes": 70_002}
+    event_id = store(
+        changes=Jsonb({"bio": ["old", reference]}), before=Jsonb({"bio": "old"}), after=Jsonb({"bio": reference})
+    )
+    page = auditor.get(change_of(event_id)).content.decode()
+    assert f"bio: &quot;old&quot; → a large value of 70,002 bytes, SHA-256 {'ab' * 32}" in page
+    link = f'<a href="/api/audit/v1/events/{event_id}/values/{"ab" * 32}/">70,002 bytes, SHA-256 {"ab" * 32}</a>'
+    assert page.count(link) == 1
+
+
 def test_an_auditor_reads_the_list_and_an_event(auditor: Client, store: Store) -> None:
     event_id = store(
         actor=Jsonb({"id": "7", "repr": "m.okonkwo", "type": "user"}),
