@@ -16,8 +16,6 @@ from auditlog.completeness.tables import ROW, Table
 from auditlog.vocabulary import Action
 
 LINK, LOCKED = "auditlog_l", "auditlog_s"
-# An object may have any number of links, and a broker takes an event of about a megabyte.
-LINKS_OF_AN_EVENT = 1_000
 
 
 class Link(NamedTuple):
@@ -59,16 +57,10 @@ class LinkTable:
         call = self.plan.emit(
             schema=self.table.can.schema, action=Action.SNAPSHOT, owner="auditlog_owner", target="auditlog_target"
         )
-        # Links that are there twice are told by one event.
-        part = (
-            "(dense_rank() OVER (PARTITION BY auditlog_owner ORDER BY auditlog_target) - 1) "
-            f"/ {LINKS_OF_AN_EVENT} AS auditlog_part"
-        )
         links = self._links(owners, lock="SHARE")
         statement = (
             f"SELECT coalesce(sum(auditlog_count), 0)::bigint FROM (SELECT {call} AS auditlog_done, "
-            f"count(*) AS auditlog_count FROM (SELECT *, {part} FROM ({links}) auditlog_a) auditlog_links "
-            "GROUP BY auditlog_owner, auditlog_part) auditlog_events"
+            f"count(*) AS auditlog_count FROM ({links}) auditlog_links GROUP BY auditlog_owner) auditlog_events"
         )
         frame = (None, context.frame_members(), reprs, context.traceparent())
         with self.table.connection.cursor() as cursor:

@@ -26,6 +26,7 @@ WHERE v ? 'audit'
 """
 # (exit code, report)
 Run = Callable[..., tuple[int, dict[str, Any]]]
+Project = Callable[[], None]
 
 
 @pytest.fixture(autouse=True)
