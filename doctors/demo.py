@@ -70,7 +70,10 @@ def live(*, now: datetime) -> None:
     users = get_user_model().objects.in_bulk([CLERK, MANAGER, DOCTOR_ADMIN], field_name="username")
     with set_actor(users[CLERK]):
         _keep_records(doctors[:3], now)
-        _book(doctors[0], now)
+        _confirm(_book(doctors[0], now))
+        _book(doctors[0], now).cancel(reason="Patient is ill")
+        # Waits for a doctor who will be deactivated.
+        _book(doctors[4], now)
     with set_actor(users[MANAGER]):
         _change_specialties(doctors[3])
         with set_reason("Licence renewal is overdue"):
@@ -95,16 +98,17 @@ def _keep_records(doctors: list[Doctor], now: datetime) -> None:
         profile.save(update_fields=["accepts_new_patients"])
 
 
-def _book(doctor: Doctor, now: datetime) -> None:
+def _book(doctor: Doctor, now: datetime) -> Appointment:
     patient, _ = Patient.objects.get_or_create(
         first_name="Rosa", last_name="Example", defaults={"ssn": f"900-00-{secrets.randbelow(10_000):04}"}
     )
     start = now.replace(minute=0, second=0, microsecond=0) + timedelta(days=7)
     while doctor.appointments.pending().overlapping(start=start, end=start + VISIT).exists():
         start += VISIT
-    appointment = Appointment.book(
-        doctor=doctor, patient=patient, start=start, end=start + VISIT, reason="Annual check"
-    )
+    return Appointment.book(doctor=doctor, patient=patient, start=start, end=start + VISIT, reason="Annual check")
+
+
+def _confirm(appointment: Appointment) -> None:
     appointment.status = AppointmentStatus.CONFIRMED
     appointment.save(update_fields=["status", "updated_at"])
 

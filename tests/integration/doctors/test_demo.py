@@ -37,7 +37,10 @@ def test_the_demo_lets_several_people_do_several_things(events: Events) -> None:
     }
     assert {
         ("m.okonkwo", "doctors.doctor", "update"),
+        ("m.okonkwo", "doctors.appointment", "booked"),
         ("m.okonkwo", "doctors.appointment", "update"),
+        ("m.okonkwo", "doctors.appointment", "cancelled"),
+        ("s.lindqvist", "doctors.appointment", "cancelled"),
         ("s.lindqvist", "doctors.doctor", "m2m.add"),
         ("s.lindqvist", "doctors.doctor", "m2m.remove"),
         ("s.lindqvist", "doctors.doctor", "deactivated"),

@@ -115,6 +115,50 @@ def test_a_changed_name_is_one_update_of_the_doctor_and_keeps_the_slug(
     assert Doctor.objects.get(npi=npi).slug == slug
 
 
+def test_doctors_are_written_as_a_save_would_write_them_without_its_mails(
+    clinician_file: Path, import_file: Importer, edit: Edit, events: Events
+) -> None:
+    edit(clinician_file, lambda _n, record: record.update(pri_spec="UROLOGY", sec_spec_1="NEPHROLOGY", sec_spec_2=""))
+    import_file(clinician_file)
+
+    doctors = list(Doctor.objects.all())
+    assert all(doctor.slug.endswith(f"-{doctor.pk}") for doctor in doctors)
+    assert {tuple(doctor.search_tags) for doctor in doctors} == {("NEPHROLOGY", "UROLOGY")}
+    assert Doctor.objects.update_search_tags(doctor.pk for doctor in doctors)
+    assert counted(events())[DOCTOR, "update"] == 0
+
+    edit(clinician_file, lambda _n, record: record.update(sec_spec_1=""))
+    import_file(clinician_file)
+    assert {tuple(tags) for tags in Doctor.objects.values_list("search_tags", flat=True)} == {("UROLOGY",)}
+
+
+def test_an_inactive_hospital_takes_no_new_doctor_and_keeps_those_it_has(
+    clinician_file: Path, import_file: Importer, edit: Edit, events: Events, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def hospitals(*codes: str) -> None:
+        columns = {f"hosp_afl_{part}{number}": "" for number in range(1, 6) for part in ("", "lbn_")}
+        columns |= {f"hosp_afl_{number}": code for number, code in enumerate(codes, 1)}
+        edit(clinician_file, lambda _n, record: record.update(columns))
+
+    hospitals("099278")
+    import_file(clinician_file)
+    Department.objects.create(code="070001", name="Closed", is_active=False)
+    Department.objects.filter(code="099278").update(is_active=False)
+    hospitals("099278", "070001")
+    events()
+
+    report = import_file(clinician_file)
+
+    doctors = Doctor.objects.count()
+    assert report["refused_assignments"] == doctors
+    assert report["doctors"]["unchanged"] == doctors
+    assert events() == []
+    assert Doctor.objects.filter(departments__code="099278").count() == doctors
+    assert not Doctor.objects.filter(departments__code="070001").exists()
+    call_command("import_clinicians", str(clinician_file))
+    assert f"{doctors} assignments to inactive departments were not made" in capsys.readouterr().out
+
+
 def test_what_the_file_does_not_know_is_left_alone(clinician_file: Path, import_file: Importer, events: Events) -> None:
     import_file(clinician_file)
     Doctor.objects.update(phone="2025550100", consultation_fee="99.00", is_active=False)
