@@ -16,6 +16,13 @@ workers = 1
 worker_class = "gthread"
 threads = settings.API_THREADS
 graceful_timeout = settings.API_GRACEFUL_SECONDS
+# The server's own words in the form of all others; requests are counted, not logged.
+logconfig_dict = settings.LOGGING | {
+    "loggers": {
+        "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
+        "gunicorn.access": {"level": "ERROR", "handlers": [], "propagate": True},
+    }
+}
 # Both would be files in places that a read-only file system does not have.
 control_socket_disable = True
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - memory, and the kernel's

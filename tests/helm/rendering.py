@@ -44,6 +44,21 @@ class Rendered:
         """Return the pod template of every workload, by kind and name."""
         return {f"{m['kind']}/{m['metadata']['name']}": pod_of(m) for m in self.manifests if m["kind"] in WORKLOADS}
 
+    def container(self, kind: str, name: str) -> Manifest:
+        """Return the first container of a workload."""
+        found: Manifest = self.pods()[f"{kind}/{RELEASE}-auditlog-{name}"]["spec"]["containers"][0]
+        return found
+
+    def environment(self, kind: str, name: str) -> dict[str, Any]:
+        """Return the variables of a workload: values, or where they come from."""
+        entries = self.container(kind, name)["env"]
+        return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in entries}
+
+    def secret_of(self, kind: str, name: str, variable: str) -> tuple[str, str]:
+        """Return the Secret and the key out of which a variable comes."""
+        reference = self.environment(kind, name)[variable]["secretKeyRef"]
+        return reference["name"], reference["key"]
+
 
 def pod_of(workload: Manifest) -> Manifest:
     """Return the pod that a workload makes."""
@@ -98,3 +113,8 @@ def lint(values: dict[str, Any]) -> list[str]:
     """Return what Helm's strict linter has to say."""
     found = helm_python.lint(CHART, values, strict=True)
     return [f"{message['path']}: {message['error']}" for message in found["messages"]]
+
+
+def package(folder: Path) -> Path:
+    """Make the archive that is published, in a folder."""
+    return Path(helm_python.package(CHART, destination=folder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tarfile
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from helm import generate, values
-from tests.helm.rendering import CHART, SHAPES, Manifest, lint, render, rendered, values_of
+from tests.helm.rendering import CHART, SHAPES, Manifest, lint, package, render, rendered, values_of
 from tests.helm.schemas import problems, supported_versions
 
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
@@ -117,6 +118,14 @@ def test_rendering_is_the_same_each_time_and_asks_nobody() -> None:
         for word in NEVER.findall(re.sub(r'"[^"]*"', "", action))
     }
     assert actions == set()
+
+
+def test_the_package_has_what_the_chart_needs_and_nothing_for_its_tests(tmp_path: Path) -> None:
+    with tarfile.open(package(tmp_path)) as archive:
+        names = {Path(name).relative_to("auditlog") for name in archive.getnames()}
+    assert {Path(f"files/dashboards/{path.name}") for path in (CHART / "files/dashboards").iterdir()} <= names
+    assert {Path("files/alerts.yaml"), Path("values.schema.json"), Path("README.md"), Path("UPGRADING.md")} <= names
+    assert {name for name in names if name.parts[0] in {"ci", "examples"}} == set()
 
 
 def test_no_value_is_left_without_a_use() -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.helm.rendering import HelmError, changed, render
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("smallest", {"image.repository": ""}, "image.repository is empty"),
     ("smallest", {"kafka.bootstrapServers": ""}, "kafka.bootstrapServers is empty"),
     ("smallest", {"django.existingSecret": "x"}, "django.existingSecret and django.secretKey are both set"),
     ("smallest", {"django.secretKey": ""}, "django.existingSecret is empty"),
