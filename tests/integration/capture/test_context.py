@@ -207,10 +207,17 @@ def test_i10_threads_that_write_at_once_keep_their_actors_apart(events: Events) 
 
 
 async def test_i10_coroutines_that_write_at_once_keep_their_users_apart(
-    ada: Any, async_client: AsyncClient, events: Events
+    ada: Any, events: Events, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from asgiref.sync import sync_to_async
 
+    # Behind a middleware that knows no coroutines, one request would follow the other.
+    settings.MIDDLEWARE = [
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "auditlog.middleware.AuditlogMiddleware",
+    ]
+    monkeypatch.setattr("tests.integration.capture.urls.together", asyncio.Barrier(10))
     bob = await get_user_model().objects.acreate(username="bob")
     clients = {}
     for user in (ada, bob):

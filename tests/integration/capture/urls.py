@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 from asgiref.sync import sync_to_async
@@ -77,8 +78,14 @@ def _in_thread() -> None:
     connections.close_all()
 
 
+# How many requests must be in the view before one of them writes.
+together = asyncio.Barrier(1)
+
+
 async def write_async(request: HttpRequest, name: str) -> HttpResponse:
     """Write in a coroutine, and in a thread that it calls."""
+    async with asyncio.timeout(30):
+        await together.wait()
     await Genre.objects.acreate(name=name)
     await sync_to_async(Genre.objects.create)(name=f"{name} in a thread")
     return HttpResponse()
