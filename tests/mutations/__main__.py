@@ -38,7 +38,6 @@ def main() -> int:
     chosen = [mutation for mutation in load() if not names or any(name in mutation.name for name in names)]
     if not chosen:
         parser.error("No mutation has such a name.")
-    # Ended or interrupted, it takes its servers along.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     stack.start()
     try:
@@ -99,12 +98,13 @@ def run(tree: Path, tests: Collection[str], *, label: str, postgres: str = "") -
 
 
 def finished(command: list[str], *, cwd: Path, env: dict[str, str], output: int) -> int:
-    """Return the exit code of a process; it is ended and waited for when this one is interrupted."""
-    process = subprocess.Popen(command, cwd=cwd, env=env, stdout=output, stderr=output)
+    """Return the exit code of pytest; where this process is ended or interrupted, it has servers to end first."""
+    # Of a group of its own: an interrupt from the keyboard must not reach it twice.
+    process = subprocess.Popen(command, cwd=cwd, env=env, stdout=output, stderr=output, start_new_session=True)
     try:
         return process.wait()
-    except BaseException:
-        process.terminate()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
         process.wait()
         raise
 
