@@ -98,6 +98,13 @@ def test_with_one_database_both_addresses_come_from_its_secret() -> None:
     assert shown.secret_of("Deployment", "consumer", "DATABASE_URL") == ("auditlog-database", "consumer-url")
 
 
+def test_only_the_domains_processes_know_cache_mail_and_directory() -> None:
+    wanted = {"CACHE_URL", "EMAIL_HOST_PASSWORD", "DIRECTORY_URL", "DIRECTORY_TOKEN"}
+    for workload, (role, _) in ROLES.items():
+        known = rendered("production").environment(*workload.split("/")).keys() & wanted
+        assert known == (wanted if role == "app" else set()), workload
+
+
 def test_only_who_speaks_to_kafka_has_its_certificates() -> None:
     with_them = {
         name for name, shown in rendered("production").pods().items()

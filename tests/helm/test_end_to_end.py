@@ -23,7 +23,8 @@ from tests.helm.image import Image
 from tests.helm.pods import HOST, Pod
 from tests.helm.rendering import Rendered, changed, render
 
-pytestmark = pytest.mark.processes
+# Some twenty processes, one after the other: a machine that does other work needs its time.
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(900)]
 
 LOOPS = ("relay", "consumer")
 CHANGES = 40

@@ -29,6 +29,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("smallest", {"relay.drainSeconds": 45}, "relay.terminationGracePeriodSeconds must be more"),
     ("production", {"api.autoscaling.maxReplicas": 1}, "api.autoscaling.minReplicas is more"),
     ("production", {"consumer.keda.maxReplicas": 25}, "consumer.keda.maxReplicas is more than kafka.topicPartitions"),
+    ("production", {"mail.host": ""}, "mail.existingSecret is set and mail.host is empty"),
     ("smallest", {"ports.http": 9464}, "ports.http and ports.metrics are the same"),
     ("production", {"api.ingress.hosts": []}, "api.ingress.hosts is empty"),
     ("production", {"api.httpRoute.parentRefs": []}, "api.httpRoute needs parentRefs"),

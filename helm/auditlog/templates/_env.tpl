@@ -14,12 +14,8 @@ The environment of a container: takes root and
   valueFrom:
     {{- include "auditlog.secretKeyRef" (dict "root" .root "existing" $values.django.existingSecret "key" $values.django.secretKeyKey "inline" "django-secret-key" "hook" .hook) | nindent 4 }}
 {{ include "auditlog.databaseEnv" . }}
-{{- with $values.cache.existingSecret }}
-- name: CACHE_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ tpl . $.root }}
-      key: {{ $values.cache.key }}
+{{- if eq .database "app" }}
+{{- include "auditlog.applicationEnv" .root }}
 {{- end }}
 {{- if include "auditlog.hasSasl" .root }}
 - name: KAFKA_SASL_USERNAME
@@ -90,4 +86,43 @@ KAFKA_CONSUMER_GROUP: {{ .Values.kafka.consumerGroup | quote }}
 {{- $database := ternary .root.Values.auditDatabase .root.Values.database (eq .of "audit") -}}
 {{- $inline := printf "%s-%s" (ternary "audit" "database" (eq .of "audit")) .role -}}
 {{- include "auditlog.secretKeyRef" (dict "root" .root "existing" $database.existingSecret "key" (get $database.keys .role) "inline" $inline "hook" .hook) -}}
+{{- end -}}
+
+{{/* What the domain alone speaks to: cache, mail, directory. */}}
+{{- define "auditlog.applicationEnv" -}}
+{{- $values := .Values -}}
+{{- with $values.cache.existingSecret }}
+{{ include "auditlog.variable" (dict "root" $ "name" "CACHE_URL" "secret" . "key" $values.cache.key) }}
+{{- end }}
+{{- with $values.mail.existingSecret }}
+{{ include "auditlog.variable" (dict "root" $ "name" "EMAIL_HOST_USER" "secret" . "key" $values.mail.usernameKey) }}
+{{ include "auditlog.variable" (dict "root" $ "name" "EMAIL_HOST_PASSWORD" "secret" . "key" $values.mail.passwordKey) }}
+{{- end }}
+{{- with $values.mail.host }}
+- name: EMAIL_HOST
+  value: {{ . | quote }}
+- name: EMAIL_PORT
+  value: {{ $values.mail.port | quote }}
+- name: EMAIL_SECURITY
+  value: {{ $values.mail.security }}
+{{- with $values.mail.from }}
+- name: DEFAULT_FROM_EMAIL
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- with $values.directory.existingSecret }}
+{{ include "auditlog.variable" (dict "root" $ "name" "DIRECTORY_URL" "secret" . "key" $values.directory.urlKey) }}
+{{- with $values.directory.tokenKey }}
+{{ include "auditlog.variable" (dict "root" $ "name" "DIRECTORY_TOKEN" "secret" $values.directory.existingSecret "key" .) }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* A variable out of a Secret: takes root, name, secret and key. */}}
+{{- define "auditlog.variable" -}}
+- name: {{ .name }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ tpl .secret .root }}
+      key: {{ .key }}
 {{- end -}}
