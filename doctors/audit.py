@@ -11,8 +11,10 @@ from doctors import models
 PUBLIC, INTERNAL, PERSONAL = FieldClass.PUBLIC, FieldClass.INTERNAL, FieldClass.PERSONAL
 SENSITIVE, HEALTH = FieldClass.SENSITIVE, FieldClass.HEALTH
 
+KEY = {"id": INTERNAL}
+KEY_AND_TIMES = dict.fromkeys(("id", "created_at", "updated_at"), INTERNAL)
 # What a clinic's website and the national register show anyway is public.
-DOCTOR = {
+DOCTOR = KEY_AND_TIMES | {
     **dict.fromkeys(
         ("first_name", "middle_name", "last_name", "suffix", "credential", "slug", "npi", "bio", "photo"), PUBLIC
     ),
@@ -21,20 +23,20 @@ DOCTOR = {
     "tax_id": SENSITIVE,
     "is_active": INTERNAL,
 }
-DEPARTMENT = {"code": PUBLIC, "name": PUBLIC, "head": PUBLIC, "is_active": INTERNAL}
-PROFILE = dict.fromkeys(("doctor", "languages", "website", "statement", "accepts_new_patients"), PUBLIC)
-LOCATION = dict.fromkeys(
+DEPARTMENT = KEY | {"code": PUBLIC, "name": PUBLIC, "head": PUBLIC, "is_active": INTERNAL}
+PROFILE = KEY | dict.fromkeys(("doctor", "languages", "website", "statement", "accepts_new_patients"), PUBLIC)
+LOCATION = KEY | dict.fromkeys(
     ("doctor", "adrs_id", "address_line_1", "address_line_2", "city", "state", "zip", "phone"), PUBLIC
 )
-PATIENT = {
+PATIENT = KEY_AND_TIMES | {
     **dict.fromkeys(("first_name", "last_name", "date_of_birth", "email", "phone"), PERSONAL),
     "ssn": SENSITIVE,
 }
 # That somebody sees a doctor, and which one, tells of their health.
-APPOINTMENT = dict.fromkeys(
+APPOINTMENT = KEY_AND_TIMES | dict.fromkeys(
     ("doctor", "patient", "start", "end", "status", "reason", "cancellation_reason", "notes"), HEALTH
 )
-USER = {
+USER = KEY | {
     **dict.fromkeys(("username", "first_name", "last_name", "email"), PERSONAL),
     **dict.fromkeys(("is_active", "is_staff", "is_superuser", "date_joined"), INTERNAL),
 }
@@ -44,7 +46,7 @@ def register() -> None:
     """Register the models; called once when all of them are loaded."""
     auditlog.register(models.Doctor, mask_fields=["tax_id"], m2m_labels=True, classify_fields=DOCTOR)
     auditlog.register(models.Department, classify_fields=DEPARTMENT)
-    auditlog.register(models.Specialty, classify_fields={"name": PUBLIC, "description": PUBLIC})
+    auditlog.register(models.Specialty, classify_fields=KEY | {"name": PUBLIC, "description": PUBLIC})
     auditlog.register(models.DoctorProfile, classify_fields=PROFILE)
     auditlog.register(models.PracticeLocation, classify_fields=LOCATION)
     auditlog.register(models.Patient, mask_fields=["ssn"], classify_fields=PATIENT)
