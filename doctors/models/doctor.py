@@ -93,6 +93,7 @@ class Doctor(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
 
     _photo_loaded: str = ""
+    _department_loaded: int | None = None
 
     objects = models.Manager.from_queryset(DoctorQuerySet)()
 
@@ -125,10 +126,9 @@ class Doctor(models.Model):
 
     @classmethod
     def from_db(cls, *args: Any, **options: Any) -> Self:
-        """Remember which photo the row had: what replaces it is told apart without a question to the database."""
+        """Remember what the row had, so that a replacement is known without a question to the database."""
         doctor = super().from_db(*args, **options)
-        photo = doctor.__dict__.get("photo")
-        doctor._photo_loaded = getattr(photo, "name", photo) or ""
+        doctor._remember()
         return doctor
 
     def save(self, *, force_insert: Any = False, using: str | None = None, **options: Any) -> None:
@@ -140,11 +140,12 @@ class Doctor(models.Model):
         using = using or router.db_for_write(type(self), instance=self)
         key: int | None = self.pk
         forced = force_insert or (self._state.adding and key is None and not options.get("force_update"))
-        together = self._state.adding or self.replaces_photo(options.get("update_fields"))
+        written = options.get("update_fields")
+        together = self._state.adding or self.replaces_photo(written) or self.moves_department(written)
         with transaction.atomic(using=using) if together else nullcontext():
             super().save(force_insert=forced, using=using, **options)
         if together:
-            self._photo_loaded = self.photo.name or ""
+            self._remember()
 
     def activate(self, activated_by: Any = None) -> bool:
         """
@@ -172,21 +173,24 @@ class Doctor(models.Model):
             if not self._set_active(False, action=DoctorAction.DEACTIVATED, using=using):
                 return False
             appointments: Any = self.appointments
-            for appointment in appointments.using(using).pending().order_by("pk"):
+            # Locked before they are cancelled: one that took place at this moment is none of them.
+            pending = appointments.using(using).pending().select_for_update(no_key=True).order_by("pk")
+            for appointment in pending:
                 appointment.cancel(cancelled_by=actor, reason=DEACTIVATION_REASON)
             announce(doctor_deactivated, sender=type(self), using=using, doctor=self, deactivated_by=actor)
         return True
 
     def replaces_photo(self, update_fields: Iterable[str] | None = None) -> bool:
         """Tell whether a save may put another photo, or none, in the place of the one that was loaded."""
-        if (
-            self._state.adding
-            or "photo" not in self.__dict__
-            or (update_fields is not None and "photo" not in update_fields)
-        ):
+        if self._state.adding or not self._writes("photo", update_fields):
             return False
         is_upload = not getattr(self.photo, "_committed", True)
         return is_upload or (self.photo.name or "") != self._photo_loaded
+
+    def moves_department(self, update_fields: Iterable[str] | None = None) -> bool:
+        """Tell whether a save may put the doctor into another department than the one that was loaded."""
+        writes = self._writes("department_id", update_fields) or self._writes("department", update_fields)
+        return writes and self.department_id not in {None, self._department_loaded}
 
     def keep_rules(self) -> None:
         """
@@ -195,12 +199,13 @@ class Doctor(models.Model):
         :raises ValidationError: which names the field.
         """
         loaded = self.__dict__
-        if number := loaded.get("license_number"):
+        # Expressions are judged by the database's constraints.
+        if isinstance(number := loaded.get("license_number"), str) and number:
             try:
                 validate_licence(number)
             except ValidationError as exc:
                 raise ValidationError({"license_number": exc}) from exc
-        if (email := loaded.get("email")) is not None:
+        if isinstance(email := loaded.get("email"), str):
             self.email = normalized_email(email) or None
 
     def make_slug(self) -> None:
@@ -214,6 +219,14 @@ class Doctor(models.Model):
         """Make the tags those of the specialties, in the row and in this instance."""
         for held in type(self).objects.update_search_tags([self.pk]):
             self.search_tags, self.updated_at = held.search_tags, held.updated_at
+
+    def _writes(self, name: str, update_fields: Iterable[str] | None) -> bool:
+        return name in update_fields if update_fields is not None else name in self.__dict__
+
+    def _remember(self) -> None:
+        photo = self.__dict__.get("photo")
+        self._photo_loaded = getattr(photo, "name", photo) or ""
+        self._department_loaded = self.__dict__.get("department_id")
 
     def _set_active(self, is_active: bool, *, action: DoctorAction, using: str) -> bool:
         # The instance may be stale: the row decides, and stays locked until everything is written.

@@ -35,6 +35,7 @@ class DoctorQuerySet(models.QuerySet[Any]):
         doctors = list(objs)
         if not doctors:
             return doctors
+        self._for_write = True
         for doctor in doctors:
             doctor.keep_rules()
         keyless = [doctor for doctor in doctors if doctor.pk is None]

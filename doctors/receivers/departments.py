@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models.signals import m2m_changed
+from django.db.models.signals import m2m_changed, pre_save
 
 from doctors.mail.messages import HeadNotice
 from doctors.mail.requests import request_head_notices
@@ -25,10 +25,28 @@ def refuse_inactive(instance: models.Model, action: str, pk_set: set[int] | None
     """
     if action != "pre_add" or not pk_set:
         return
-    keys = {instance.pk} if isinstance(instance, Department) else pk_set
-    departments = Department.objects.using(using).filter(pk__in=keys).order_by("pk").select_for_update(no_key=True)
-    if closed := [department for department in departments if not department.is_active]:
+    closed = _closed({instance.pk} if isinstance(instance, Department) else pk_set, using)
+    if closed:
         raise ValidationError({"departments": refusal_of_inactive(closed)})
+
+
+def refuse_inactive_main(
+    instance: Doctor, raw: bool, using: str, update_fields: frozenset[str] | None, **_kwargs: Any
+) -> None:
+    """
+    pre_save: refuse to move a doctor into an inactive department.
+
+    :raises ValidationError: before the row is written.
+    """
+    if raw or not instance.moves_department(update_fields):
+        return
+    if closed := _closed({instance.department_id}, using):
+        raise ValidationError({"department": refusal_of_inactive(closed)})
+
+
+def _closed(keys: set[Any], using: str) -> list[Department]:
+    departments = Department.objects.using(using).filter(pk__in=keys).order_by("pk").select_for_update(no_key=True)
+    return [department for department in departments if not department.is_active]
 
 
 def tell_heads(instance: models.Model, action: str, pk_set: set[int] | None, using: str, **_kwargs: Any) -> None:
@@ -57,6 +75,7 @@ def _pairs(instance: models.Model, others: set[int]) -> dict[int, set[int]]:
 
 
 CONNECTIONS = (
+    Connection(pre_save, refuse_inactive_main, sender=Doctor),
     Connection(m2m_changed, refuse_inactive, sender=Doctor.departments.through),
     Connection(m2m_changed, tell_heads, sender=Doctor.departments.through),
 )

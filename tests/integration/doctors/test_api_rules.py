@@ -73,7 +73,12 @@ def test_a_closed_department_is_refused_and_the_doctor_not_made(admin: APIClient
         ("/departments", "inactive_department")
     ]
 
-    assert list(Doctor.objects.values_list("pk", "bio")) == [(who.pk, "")]
+    assert refusals(admin.patch(f"/api/doctors/{who.pk}/", {"department": closed.pk})) == [
+        ("/department", "inactive_department")
+    ]
+
+    held = Doctor.objects.get()
+    assert (held.pk, held.bio, held.department) == (who.pk, "", None)
     assert events() == []
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, connection, transaction
@@ -15,7 +17,7 @@ from auditlog.context import set_actor
 from doctors.models import Appointment, Department, Doctor
 from doctors.services import DoctorService
 from doctors.signals import appointment_cancelled, doctor_activated, doctor_deactivated
-from tests.conftest import Events
+from tests.conftest import Events, WaitUntil
 from tests.integration.doctors.conftest import Heard, Listen
 from tests.integration.doctors.people import HALF_AN_HOUR, NOON, at_once, booked, doctor
 
@@ -81,6 +83,26 @@ def test_a_deactivation_cancels_what_is_pending_with_a_reason(events: Events, he
         ("doctors.doctor", "deactivated", "s.lindqvist"),
         *[("doctors.appointment", action, "s.lindqvist") for _ in pending for action in ("update", "cancelled")],
     ]
+
+
+def test_a_deactivation_leaves_alone_what_took_place_meanwhile(
+    owner_connection: psycopg.Connection[Any], wait_until: WaitUntil
+) -> None:
+    who = doctor()
+    appointment = booked(who)
+    results: list[Any] = []
+    deactivation = threading.Thread(target=lambda: results.extend(at_once(who.deactivate)))
+
+    with owner_connection.transaction():
+        completed = "UPDATE doctors_appointment SET status = 'completed' WHERE id = %s"
+        owner_connection.execute(completed, [appointment.pk])
+        deactivation.start()
+        wait_until(lambda: owner_connection.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone())
+    deactivation.join()
+
+    assert results == [True]
+    appointment.refresh_from_db()
+    assert appointment.status == "completed"
 
 
 def test_a_deactivation_is_whole_or_not_at_all(events: Events, listen: Listen) -> None:

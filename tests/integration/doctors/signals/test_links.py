@@ -10,7 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from doctors.models import Department, Doctor
 from tests.conftest import Events, WaitUntil
@@ -171,3 +172,29 @@ def test_nobody_is_assigned_to_a_department_that_is_being_closed(
 
     assert [type(result) for result in results] == [ValidationError]
     assert not who.departments.exists()
+
+
+def test_nobody_is_moved_into_an_inactive_department_as_the_main_one_either(events: Events) -> None:
+    closed, where = department("Radiology", is_active=False), department("Cardiology")
+    who = doctor(department=where)
+    events()
+
+    who.department = closed
+    for save in (who.save, partial(who.save, update_fields=["department"]), partial(doctor, department=closed)):
+        with pytest.raises(ValidationError) as refused:
+            save()
+        assert refused.value.message_dict == {"department": ["Cannot assign inactive department: Radiology."]}
+
+    assert Doctor.objects.get().department == where
+    assert events() == []
+
+
+def test_who_is_in_a_department_when_it_is_closed_can_still_be_changed_without_more_statements() -> None:
+    where = department("Cardiology")
+    made = doctor(department=where)
+    Department.objects.update(is_active=False)
+    for who in (made, Doctor.objects.get()):
+        who.bio = "new"
+        with CaptureQueriesContext(connection) as queries:
+            who.save()
+        assert [query["sql"].split()[0] for query in queries] == ["UPDATE"]
