@@ -148,8 +148,8 @@ REVOKE ALL ON FUNCTION {schema}.auditlog_replaced FROM PUBLIC;
 
 -- The links of one statement in parts that each fit an event of which they may take `p_room` bytes, in their order;
 -- `through` with references in the place of what is too large. One part where all fit. A target and its label take less
--- than 20,000 bytes; links of one target, of which a through model may have several, stay in one part, each with its
--- fields.
+-- than 20,000 bytes. Links of one target, of which a through model may have several, stay in one part if they fit, each
+-- with its fields.
 CREATE FUNCTION {schema}.auditlog_parts_of_links(
     p_targets text[], p_through text, p_labels jsonb, p_source text, p_value_bytes integer, p_event_bytes integer,
     p_room integer
@@ -174,7 +174,11 @@ AS $$
             FROM {schema}.auditlog_members(p_through)
         ) f ON f.key = t.target AND f.nth = t.nth
     ), sized AS (
-        SELECT *, sum(size) OVER () AS total, sum(size) OVER (ORDER BY length(target), target) AS size_so_far
+        SELECT *, sum(size) OVER () AS total, CASE
+            WHEN sum(size) OVER (PARTITION BY target) > p_room / 2
+            THEN sum(size) OVER (ORDER BY length(target), target, number)
+            ELSE sum(size) OVER (ORDER BY length(target), target)
+        END AS size_so_far
         FROM (
             SELECT *, 20 + 3 * octet_length(to_json(target)::text) + coalesce(octet_length(fields), 0)
                 + coalesce(octet_length(to_json(p_labels ->> target)::text), 0) AS size

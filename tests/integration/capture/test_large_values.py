@@ -303,6 +303,22 @@ def test_many_links_with_fields_are_told_in_parts(outbox: Outbox) -> None:
     assert outbox.sent == []
 
 
+def test_links_of_the_same_ends_are_told_together_unless_they_are_too_many(outbox: Outbox) -> None:
+    manuscript = Manuscript.objects.create()
+    authors = Author.objects.bulk_create([Author(name="x") for _ in range(8)])
+    outbox.look()
+    pairs = [Copy(manuscript=manuscript, copyist=author, remark="r" * 60_000) for author in authors for _ in range(3)]
+    Copy.objects.bulk_create(pairs)
+    told = [event["audit"]["m2m"]["added"] for event in outbox.look().events if event["op"] == "m"]
+    assert [key for part in told for key in part] == [str(author.pk) for author in authors for _ in range(3)]
+    assert len(told) > 1
+    assert all(part.count(key) == 3 for part in told for key in part)
+    Copy.objects.bulk_create([Copy(manuscript=manuscript, copyist=authors[0], remark="s" * 60_000) for _ in range(40)])
+    told = [event["audit"]["m2m"]["added"] for event in outbox.look().events if event["op"] == "m"]
+    assert sum(len(part) for part in told) == 40
+    assert outbox.largest <= EVENT_LIMIT
+
+
 def test_large_data_of_a_domain_event_is_a_reference_as_a_whole(outbox: Outbox) -> None:
     book = Book.objects.create(title="Emma")
     outbox.look()
