@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from functools import partial
 
 import structlog
 from django.core.cache import cache
 from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from redis.exceptions import RedisError
 
 log = structlog.get_logger(__name__)
@@ -59,40 +59,43 @@ class CacheInvalidator:
         self.keys.clear()
         self.patterns.clear()
 
+    def execute_or_enqueue(self) -> None:
+        """Delete everything that was added; in the background, if the cache is away now."""
+        try:
+            self.execute()
+        except CACHE_ERRORS as exc:
+            from doctors.cache.tasks import forget_later
 
-def after_commit(using: str) -> CacheInvalidator:
-    """
-    Return what will be executed after the commit of the current transaction: the same for all that is written in it.
-
-    In autocommit mode it is `forget` that the caller wants: there is nothing to wait for.
-    """
-    connection = connections[using]
-    for _, hook, *_ in reversed(connection.run_on_commit):
-        # A savepoint that rolls back takes hooks away that were made in it: one that is there will be run.
-        if isinstance(hook, partial) and hook.func is _execute:
-            found: CacheInvalidator = hook.args[0]
-            return found
-    invalidator = CacheInvalidator()
-    transaction.on_commit(partial(_execute, invalidator), using=using, robust=True)
-    return invalidator
+            # The change has committed: what the cache keeps must go as soon as it can be reached again.
+            log.warning("cache.unavailable", error=type(exc).__name__)
+            forget_later.enqueue(keys=sorted(self.keys), patterns=sorted(self.patterns))
 
 
 def forget(*keys: str, patterns: Iterable[str] = (), using: str) -> None:
-    """Delete keys and patterns after the commit of the current transaction; at once in autocommit mode."""
-    if connections[using].in_atomic_block:
-        invalidator = after_commit(using)
-        invalidator.add(*keys)
-        invalidator.add_pattern(*patterns)
+    """
+    Delete keys and patterns after the commit of the current transaction, with all others of it; at once in autocommit.
+
+    Fails no write, whatever the cache does.
+    """
+    connection = connections[using]
+    pending = _pending(connection)
+    if pending is not None:
+        pending.add(*keys)
+        pending.add_pattern(*patterns)
+        return
+    invalidator = CacheInvalidator(keys, patterns)
+    if connection.in_atomic_block or connection.get_autocommit():
+        # A method and no `partial`: Django names what failed, and partials have no name.
+        transaction.on_commit(invalidator.execute_or_enqueue, using=using, robust=True)
     else:
-        _execute(CacheInvalidator(keys, patterns))
+        # Whoever manages transactions by hand has no hook: too early is better than never.
+        invalidator.execute_or_enqueue()
 
 
-def _execute(invalidator: CacheInvalidator) -> None:
-    try:
-        invalidator.execute()
-    except CACHE_ERRORS as exc:
-        from doctors.cache.tasks import forget_later
-
-        # The change has committed: what the cache keeps must go as soon as it can be reached again.
-        log.warning("cache.unavailable", error=type(exc).__name__)
-        forget_later.enqueue(keys=sorted(invalidator.keys), patterns=sorted(invalidator.patterns))
+def _pending(connection: BaseDatabaseWrapper) -> CacheInvalidator | None:
+    """Return what will be executed after the commit; a savepoint that rolls back takes what was made in it away."""
+    for _, hook, *_ in reversed(connection.run_on_commit):
+        owner = getattr(hook, "__self__", None)
+        if isinstance(owner, CacheInvalidator):
+            return owner
+    return None

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from pytest_django import DjangoAssertNumQueries
 
 from doctors.cache import keys
-from doctors.cache.invalidator import CacheInvalidator, after_commit
+from doctors.cache.invalidator import CacheInvalidator
 from doctors.cache.reading import cached
 from doctors.models import Department, Doctor, Specialty
 
@@ -263,10 +263,24 @@ def _rename(pk: int) -> None:
     connection.close()
 
 
-def test_the_invalidator_of_a_transaction_is_one() -> None:
+def test_a_transaction_that_is_managed_by_hand_forgets_too(clinic: Clinic) -> None:
+    transaction.set_autocommit(False)
+    try:
+        clinic.ada.save(update_fields=["bio"])
+        transaction.commit()
+    finally:
+        transaction.set_autocommit(True)
+    assert own(clinic.ada) <= clinic.forgotten()
+
+
+def test_an_invalidator_that_fails_for_any_reason_fails_no_save(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_self: CacheInvalidator) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(CacheInvalidator, "execute", fail)
+    clinic.ada.save(update_fields=["bio"])
     with transaction.atomic():
-        first = after_commit("default")
-        with transaction.atomic():
-            assert after_commit("default") is first
-    with transaction.atomic():
-        assert after_commit("default") is not first
+        clinic.ada.save(update_fields=["bio"])
+    assert clinic.forgotten() == set()
