@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.apps import apps
+from django.db import IntegrityError, connection, transaction
 
 from auditlog.registry import auditlog
 from doctors.models import Appointment, Department, Doctor, DoctorProfile, Patient, PracticeLocation, Specialty
@@ -135,3 +138,22 @@ def test_the_whole_domain_is_audited() -> None:
 
     domain = (Appointment, Department, Doctor, DoctorProfile, Patient, PracticeLocation, Specialty)
     assert {model._meta.label_lower for model in domain} | {"auth.user"} <= audited
+
+
+def test_the_migration_normalizes_addresses_that_were_there_before_and_leaves_events(events: Events) -> None:
+    migration = importlib.import_module("doctors.migrations.0004_normal_emails")
+    old, new = doctor(), doctor(email="bram@clinic.example")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE doctors_doctor SET email = 'Ada@Clinic.example' WHERE id = %s", [old.pk])
+    events()
+
+    for _ in range(2):
+        migration.normalize(apps, SimpleNamespace(connection=connection))
+
+    assert dict(Doctor.objects.values_list("pk", "email")) == {
+        old.pk: "ada@clinic.example",
+        new.pk: "bram@clinic.example",
+    }
+    assert [(event["before"]["email"], event["after"]["email"]) for event in events()] == [
+        ("Ada@Clinic.example", "ada@clinic.example")
+    ]
