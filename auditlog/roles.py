@@ -43,12 +43,12 @@ OWN_PREFIXES: dict[str, dict[Role, str]] = {
 }
 APPLICATION_TABLES: dict[Role, str] = {Role.APP: "SELECT, INSERT, UPDATE, DELETE"}
 # By the beginning of the name: the functions that change something.
-FUNCTIONS: dict[str, Role] = {
-    "auditlog_emit": Role.APP,
-    "auditlog_record": Role.APP,
-    "auditlog_hash": Role.APP,
-    "auditlog_remember": Role.APP,
-    "auditlog_ensure_partition": Role.CONSUMER,
+FUNCTIONS: dict[str, tuple[Role, ...]] = {
+    "auditlog_emit": (Role.APP,),
+    "auditlog_record": (Role.APP, Role.RELAY),
+    "auditlog_hash": (Role.APP,),
+    "auditlog_remember": (Role.APP,),
+    "auditlog_ensure_partition": (Role.CONSUMER,),
 }
 
 # Tables and sequences of the current schema that this role may grant on; partitions are reached through their parent.
@@ -100,12 +100,12 @@ def grant(connection: BaseDatabaseWrapper) -> bool:
         for name, is_sequence in cursor.fetchall():
             for statement in _grants(name, is_sequence=is_sequence):
                 cursor.execute(statement)
-        for prefix, role in FUNCTIONS.items():
+        for prefix, roles in FUNCTIONS.items():
             cursor.execute(FUNCTIONS_OF_SCHEMA, [prefix])
             for (function,) in cursor.fetchall():
                 # The name comes from regprocedure, which quotes it.
                 cursor.execute(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC")
-                cursor.execute(f"GRANT EXECUTE ON FUNCTION {function} TO {role}")
+                cursor.execute(f"GRANT EXECUTE ON FUNCTION {function} TO {', '.join(roles)}")
     return True
 
 

@@ -26,7 +26,10 @@ class Action(StrEnum):
     M2M_UPDATE = "m2m.update"
     SNAPSHOT = "snapshot"
     ACCESS = "access"
-    AUDITING_DISABLED = "auditing_disabled"  # of the system: writes of a model go uncaptured
+    # Of the system, about no object:
+    AUDITING_DISABLED = "auditing_disabled"  # writes of a model go uncaptured
+    OUTBOX_REQUEUED = "outbox_requeued"  # parked events are to be published after all
+    OUTBOX_DROPPED = "outbox_dropped"  # parked events were removed: they will never be published
 
 
 class Category(StrEnum):

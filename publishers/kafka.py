@@ -22,13 +22,14 @@ from confluent_kafka.cimpl import NewTopic
 from publishers.metrics import TopicTrouble
 from publishers.outbox import Row
 from publishers.outcomes import Batch, Failure, Refused, TopicFailed, Unknown
+from publishers.proven import Proven
 
 log = structlog.get_logger(__name__)
 
 PROPERTIES: dict[str, Any] = {
     "client.id": "auditlog-relay",
     "enable.idempotence": True,
-    # A record that is refused ends this producer: no later one of its partition may overtake it.
+    # A record that is refused ends this producer: no later one of its partition may overtake it. See also `Proven`.
     "enable.gapless.guarantee": True,
     "acks": "all",
     "compression.type": "lz4",
@@ -130,6 +131,7 @@ class Publisher:
         self._connection, self._source = dict(connection), source
         self._careful = 0
         self._suspicion = False
+        self._proven = Proven()
         self._producer = self._made()
         self.broken = False
 
@@ -139,10 +141,16 @@ class Publisher:
 
         :raises BrokersUnavailable: if no broker answers.
         """
-        return _topics(self._producer, timeout_seconds)
+        found = _topics(self._producer, timeout_seconds)
+        self._proven.found(found)
+        return set(found)
 
     def send(self, batch: Batch, *, may_go_on: Callable[[], bool]) -> None:
-        """Hand over the events of a batch in their order for as long as `may_go_on` says so; does not wait."""
+        """
+        Hand over the events of a batch in their order for as long as `may_go_on` says so; does not wait.
+
+        Some may be left out: those of a key whose earlier event has to be reported first.
+        """
         self._relax()
         held: set[tuple[str, str]] = set()
         for number, row in enumerate(batch.rows):
@@ -157,6 +165,9 @@ class Publisher:
             except KafkaException as exc:
                 self._not_taken(exc.args[0], row, batch)
                 held.add((row.topic, row.key))
+            else:
+                if self._careful or not self._proven.holds(row.topic, row.key):
+                    held.add((row.topic, row.key))
             if number % POLL_RECORDS == 0:
                 self.serve(0)
 
@@ -183,6 +194,7 @@ class Publisher:
     def _made(self) -> Producer:
         careful = {"batch.num.messages": 1} if self._careful else {}
         properties = {**self._connection, **PROPERTIES, **careful, "error_cb": ErrorReport()}
+        self._proven.forget()
         try:
             return Producer(properties, logger=CLIENT_LOG)
         except KafkaException as exc:
@@ -208,10 +220,11 @@ class Publisher:
         )
         batch.waiting += 1
 
-    def _reported(self, row: Row, batch: Batch, error: KafkaError | None, _message: Message) -> None:
+    def _reported(self, row: Row, batch: Batch, error: KafkaError | None, message: Message) -> None:
         batch.waiting -= 1
         if error is None:
             batch.published.append(row)
+            self._proven.reached(row.topic, row.key, message.partition() or 0)
             if self._careful > 0:
                 # Never 0 by counting: below it, the next chance to relax is taken.
                 self._careful = self._careful - 1 or -1
@@ -269,7 +282,7 @@ def existing_topics(*, connection: Mapping[str, Any], timeout_seconds: float) ->
 
     :raises BrokersUnavailable: if no broker answers.
     """
-    return _topics(_admin(connection), timeout_seconds)
+    return set(_topics(_admin(connection), timeout_seconds))
 
 
 def create_topics(
@@ -303,7 +316,7 @@ def create_topics(
 
 def _await_topics(admin: AdminClient, names: Collection[str]) -> None:
     deadline = time.monotonic() + VISIBLE_SECONDS
-    while unseen := set(names) - _topics(admin, VISIBLE_SECONDS):
+    while unseen := set(names).difference(_topics(admin, VISIBLE_SECONDS)):
         if time.monotonic() >= deadline:
             raise BrokersUnavailable(f"Created, but not to be seen: {', '.join(sorted(unseen))}")
         time.sleep(0.1)
@@ -314,8 +327,10 @@ def _admin(connection: Mapping[str, Any]) -> AdminClient:
     return AdminClient(properties, logger=CLIENT_LOG)
 
 
-def _topics(client: Producer | AdminClient, timeout_seconds: float) -> set[str]:
+def _topics(client: Producer | AdminClient, timeout_seconds: float) -> dict[str, int]:
+    """Return the topics that exist, and how many partitions each has."""
     try:
-        return set(client.list_topics(timeout=timeout_seconds).topics)
+        found = client.list_topics(timeout=timeout_seconds).topics
+        return {name: len(topic.partitions) for name, topic in found.items()}
     except KafkaException as exc:
         raise BrokersUnavailable(f"No Kafka broker answers: {exc.args[0].str()}") from exc

@@ -7,14 +7,12 @@ from functools import partial
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from auditlog import context, topics
-from auditlog.capture.messages import Message, append
+from auditlog import context
+from auditlog.capture.messages import append_system
 from auditlog.capture.state import report_uncaptured
 from auditlog.context import Disabled
 from auditlog.metrics import UncapturedReason
 from auditlog.vocabulary import Action, Category
-
-NOBODY = "unknown"
 
 
 def tell_gap(connection: BaseDatabaseWrapper, label: str) -> None:
@@ -27,19 +25,12 @@ def tell_gap(connection: BaseDatabaseWrapper, label: str) -> None:
     report_uncaptured(label=label, reason=UncapturedReason.DISABLED)
     if block is None or (connection.alias, label) in block.told or _is_pending(connection, block, label):
         return
-    actor = context.actor_of_write()
-    append(
+    append_system(
         connection,
-        Message(
-            label=topics.SYSTEM_MODEL,
-            topic=topics.system_topic(),
-            table="",
-            key=(actor and (actor.repr or actor.id)) or NOBODY,
-            action=Action.AUDITING_DISABLED,
-            category=Category.SECURITY,
-            data={"model": label},
-            members=context.render_members(actor=actor, reason=block.reason or None),
-        ),
+        action=Action.AUDITING_DISABLED,
+        category=Category.SECURITY,
+        data={"model": label},
+        reason=block.reason,
     )
     if connection.in_atomic_block:
         # Counts as told once it has committed; what rolls back takes the hook along.

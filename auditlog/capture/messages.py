@@ -9,15 +9,16 @@ from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from auditlog import context
+from auditlog import context, topics
 from auditlog.capture.plans import LITERAL_KEY, event_constants
 from auditlog.capture.state import capability, report_uncaptured
 from auditlog.large_values import REFERENCE_KEY
 from auditlog.metrics import UncapturedReason
-from auditlog.text import encode
-from auditlog.vocabulary import Category
+from auditlog.text import clean, encode
+from auditlog.vocabulary import Action, Category
 from auditlog.wake import schedule_wake
 
+NOBODY = "unknown"
 RECORD = "SELECT {schema}.auditlog_record(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 
 
@@ -35,6 +36,29 @@ class Message:
     # The members of `audit` that depend on the circumstances: see `context.frame_members`.
     members: str
     text: str | None = None
+
+
+def append_system(
+    connection: BaseDatabaseWrapper,
+    *,
+    action: Action,
+    category: Category,
+    data: Mapping[str, Any],
+    reason: str,
+) -> UUID | None:
+    """Put an event about no object into the outbox: its key is who acts; see `append`."""
+    actor = context.actor_of_write()
+    message = Message(
+        label=topics.SYSTEM_MODEL,
+        topic=topics.system_topic(),
+        table="",
+        key=(actor and (actor.repr or actor.id)) or NOBODY,
+        action=action,
+        category=category,
+        data=data,
+        members=context.render_members(actor=actor, reason=clean(reason, limit=context.REASON_CHARACTERS) or None),
+    )
+    return append(connection, message)
 
 
 def append(connection: BaseDatabaseWrapper, message: Message) -> UUID | None:

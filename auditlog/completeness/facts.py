@@ -121,7 +121,7 @@ def _no_functions(connection: BaseDatabaseWrapper) -> str | None:
     with connection.cursor() as cursor:
         cursor.execute(EXECUTABLE, [can.schema.replace("%%", "%")])
         functions = dict(cursor.fetchall())
-    needed = [prefix for prefix, role in FUNCTIONS.items() if role is Role.APP]
+    needed = [prefix for prefix, roles in FUNCTIONS.items() if Role.APP in roles]
     for prefix in needed:
         matching = {name: allowed for name, allowed in functions.items() if name.startswith(prefix)}
         if not matching:

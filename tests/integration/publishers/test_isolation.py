@@ -143,7 +143,7 @@ def test_i7_a_hot_shard_does_not_keep_the_others_waiting(
     broker: Broker, topic: str, outbox: Outbox, start_relay: StartRelay, wait_for_empty: Callable[[], None]
 ) -> None:
     outbox.add(topic, *["hot"] * 5_000, shard=0)
-    quiet = outbox.add(topic, *(["quiet"] * 3), shard=62)
+    quiet = outbox.add(topic, *(f"quiet-{number}" for number in range(3)), shard=62)
     start_relay()
     wait_for_empty()
     row = outbox.connection.execute(

@@ -10,6 +10,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 TIMEOUT_SECONDS = 30
@@ -49,6 +51,12 @@ class Broker:
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while name not in self._admin.list_topics(timeout=TIMEOUT_SECONDS).topics:
             assert time.monotonic() < deadline
+
+    def configure(self, name: str, setting: str, value: str) -> None:
+        """Change a setting of a topic."""
+        entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry])
+        self._admin.incremental_alter_configs([resource])[resource].result(TIMEOUT_SECONDS)
 
     def delete(self, name: str) -> None:
         """Remove a topic."""

@@ -192,7 +192,9 @@ def test_the_rights_on_every_table_of_ours_are_documented() -> None:
 
 def test_every_function_that_may_be_executed_is_documented_with_its_role() -> None:
     rows = {CODE.findall(cells[0])[0]: cells[1] for cells in reference("database-roles").rows("Functions")}
-    assert {name: rows.get(name) for name in FUNCTIONS} == {name: f"`{role}`" for name, role in FUNCTIONS.items()}
+    assert {name: rows.get(name) for name in FUNCTIONS} == {
+        name: ", ".join(f"`{role}`" for role in roles) for name, roles in FUNCTIONS.items()
+    }
 
 
 def test_every_parameter_and_member_of_the_audit_api_is_documented() -> None:
