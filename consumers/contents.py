@@ -28,9 +28,10 @@ INSERT INTO auditlog_contentchunk (
     event_id, stored_at, sha256, bytes, chunk, chunks, topic, partition, "offset", data
 )
 SELECT g.event_id, clock_timestamp(), g.sha256, g.bytes, g.chunk, g.chunks, g.topic, g.partition, g."offset", CASE
-    WHEN NOT EXISTS (
-        SELECT FROM auditlog_contentchunk c
-        WHERE c.sha256 = g.sha256 AND c.chunks = g.chunks AND c.chunk = g.chunk AND c.data = g.data
+    WHEN g.data IS DISTINCT FROM (
+        SELECT c.data FROM auditlog_contentchunk c
+        WHERE c.sha256 = g.sha256 AND c.chunks = g.chunks AND c.chunk = g.chunk AND c.data IS NOT NULL
+        ORDER BY c.event_id DESC LIMIT 1
     ) THEN g.data END
 FROM (VALUES (%s::uuid, %s, %s::bigint, %s::integer, %s::integer, %s, %s::integer, %s::bigint, %s::bytea))
   AS g (event_id, sha256, bytes, chunk, chunks, topic, partition, "offset", data)

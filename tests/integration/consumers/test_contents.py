@@ -148,11 +148,14 @@ def test_a_chunk_that_would_make_another_content_is_a_dead_letter(feed: Feed) ->
     assert letters() == [("hash_mismatch", 3), ("hash_mismatch", 5)]
 
 
-def test_a_content_whose_first_chunk_was_false_is_made_whole_by_sending_it_again(feed: Feed) -> None:
-    chunks = chunks_of(CONTENT)
-    false = chunks_of(OTHER, sha256=SHA256)[0]
-    assert feed.store(false, *chunks[1:]) == Stored(3, 0, 1)
-    assert feed.store(*chunks_of(CONTENT)) == Stored(4, 0, 0)
+@pytest.mark.parametrize("beginning", [("false",), ("true", "false")])
+def test_a_content_with_a_false_chunk_is_made_whole_by_sending_it_again(beginning: Sequence[str], feed: Feed) -> None:
+    chunks, at = chunks_of(CONTENT), timezone.now()
+    false = chunks_of(OTHER, sha256=SHA256, event_id=str(uuid7(at + timedelta(milliseconds=1))))[0]
+    feed.store(*({"true": chunks[0], "false": false}[kind] for kind in beginning))
+    assert feed.store(*chunks[1:]) == Stored(2, 0, 1)
+    again = [{**chunk, "event_id": str(uuid7(at + timedelta(seconds=1)))} for chunk in chunks_of(CONTENT)]
+    assert feed.store(*again) == Stored(4, 0, 0)
     complete = (
         "SELECT encode(sha256(string_agg(data, '' ORDER BY chunk)), 'hex') FROM ("
         "SELECT DISTINCT ON (chunk) chunk, data FROM auditlog_contentchunk WHERE data IS NOT NULL "
