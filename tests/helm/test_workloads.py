@@ -198,6 +198,12 @@ def test_the_api_answers_to_every_name_by_which_it_is_reached() -> None:
     assert "audit.internal" in rendered("restricted").environment("Deployment", "api")["DJANGO_ALLOWED_HOSTS"]
 
 
+def test_a_forwarded_address_is_believed_only_where_a_proxy_is_in_front() -> None:
+    two = render(changed("production", {"django.trustedProxies": 2}))
+    shown = (rendered("smallest"), rendered("production"), two)
+    assert [each.environment("Deployment", "api")["AUDITLOG_TRUSTED_PROXIES"] for each in shown] == ["0", "1", "2"]
+
+
 def test_a_network_policy_lets_in_and_out_what_is_needed() -> None:
     policies = {
         m["metadata"]["labels"]["app.kubernetes.io/component"]: m["spec"]

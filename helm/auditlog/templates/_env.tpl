@@ -44,7 +44,8 @@ DJANGO_ALLOWED_HOSTS: {{ include "auditlog.allowedHosts" . | quote }}
 DJANGO_CSRF_TRUSTED_ORIGINS: {{ . | quote }}
 {{- end }}
 DJANGO_SECURE_SSL_REDIRECT: {{ .Values.django.secureSslRedirect | quote }}
-AUDITLOG_TRUSTED_PROXIES: {{ .Values.django.trustedProxies | quote }}
+{{- /* Believed without a proxy in front, the header would let every caller choose the address that is recorded. */}}
+AUDITLOG_TRUSTED_PROXIES: {{ ternary (ternary 1 0 (ne (include "auditlog.hosts" .) "")) .Values.django.trustedProxies (kindIs "invalid" .Values.django.trustedProxies) | toString | quote }}
 LOG_LEVEL: {{ .Values.django.logLevel }}
 DATABASE_BEHIND_PGBOUNCER: {{ .Values.database.behindPgbouncer | quote }}
 KAFKA_BOOTSTRAP_SERVERS: {{ .Values.kafka.bootstrapServers | quote }}
