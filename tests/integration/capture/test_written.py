@@ -15,7 +15,7 @@ from auditlog.signals import table_written
 from tests.conftest import Events
 from tests.samples.models import Book, Genre, Shelf, Unwatched
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_versions]
 
 Heard = Callable[[], list[tuple[str, str, bool]]]
 

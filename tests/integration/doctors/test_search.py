@@ -13,7 +13,7 @@ from doctors.search import search
 from tests.conftest import Events
 from tests.integration.doctors.conftest import Client, Importer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_versions]
 
 ADDRESS = "/api/doctors/search/"
 
