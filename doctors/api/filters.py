@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import django_filters as filters
-from django.db.models import Q, QuerySet
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import BooleanField, Field, Q, QuerySet
 
 from doctors import models, search
 
 
-class DoctorFilter(filters.FilterSet):  # type: ignore[misc]
+class Truth(forms.Field):
+    """`true` or `false`; Django's own field takes anything else for no answer."""
+
+    def to_python(self, value: Any) -> bool | None:
+        """Return what the text says, None where there is none."""
+        if value in self.empty_values:
+            return None
+        found = {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower())
+        if found is None:
+            raise ValidationError("Enter true or false.", code="invalid")
+        return found
+
+
+class TruthFilter(filters.BooleanFilter):  # type: ignore[misc]
+    """Rows of which a column is true, or false."""
+
+    field_class = Truth
+
+
+class Filters(filters.FilterSet):  # type: ignore[misc]
+    """Refuses values that make no sense."""
+
+    FILTER_DEFAULTS: ClassVar[dict[type[Field[Any, Any]], Any]] = {
+        **filters.filterset.FILTER_FOR_DBFIELD_DEFAULTS,
+        BooleanField: {"filter_class": TruthFilter},
+    }
+
+
+class DoctorFilter(Filters):
     """Filters of `/api/doctors/`."""
 
     search = filters.CharFilter(method="search_names", label="Part of the first or last name")
@@ -41,7 +71,7 @@ class DoctorFilter(filters.FilterSet):  # type: ignore[misc]
         return rows.filter(pk__in=there)
 
 
-class DoctorSearchFilter(filters.FilterSet):  # type: ignore[misc]
+class DoctorSearchFilter(Filters):
     """Filters of `/api/doctors/search/`."""
 
     q = filters.CharFilter(
@@ -61,7 +91,7 @@ class DoctorSearchFilter(filters.FilterSet):  # type: ignore[misc]
         return search.search(rows, value)
 
 
-class DepartmentFilter(filters.FilterSet):  # type: ignore[misc]
+class DepartmentFilter(Filters):
     """Filters of `/api/departments/`."""
 
     search = filters.CharFilter(field_name="name", lookup_expr="icontains", label="Part of the name")
@@ -72,7 +102,7 @@ class DepartmentFilter(filters.FilterSet):  # type: ignore[misc]
         fields = ("code", "name", "head", "is_active")
 
 
-class SpecialtyFilter(filters.FilterSet):  # type: ignore[misc]
+class SpecialtyFilter(Filters):
     """Filters of `/api/specialties/`."""
 
     search = filters.CharFilter(field_name="name", lookup_expr="icontains", label="Part of the name")
@@ -83,7 +113,7 @@ class SpecialtyFilter(filters.FilterSet):  # type: ignore[misc]
         fields = ("name",)
 
 
-class DoctorProfileFilter(filters.FilterSet):  # type: ignore[misc]
+class DoctorProfileFilter(Filters):
     """Filters of `/api/profiles/`."""
 
     class Meta:
@@ -91,7 +121,7 @@ class DoctorProfileFilter(filters.FilterSet):  # type: ignore[misc]
         fields = ("doctor", "accepts_new_patients")
 
 
-class PracticeLocationFilter(filters.FilterSet):  # type: ignore[misc]
+class PracticeLocationFilter(Filters):
     """Filters of `/api/practice-locations/`."""
 
     ordering = filters.OrderingFilter(fields=("id", "city", "state", "zip"))
@@ -101,7 +131,7 @@ class PracticeLocationFilter(filters.FilterSet):  # type: ignore[misc]
         fields = ("doctor", "adrs_id", "city", "state", "zip", "phone")
 
 
-class PatientFilter(filters.FilterSet):  # type: ignore[misc]
+class PatientFilter(Filters):
     """Filters of `/api/patients/`."""
 
     ordering = filters.OrderingFilter(fields=("id", "last_name", "date_of_birth"))
@@ -111,7 +141,7 @@ class PatientFilter(filters.FilterSet):  # type: ignore[misc]
         fields = ("last_name", "email", "date_of_birth")
 
 
-class AppointmentFilter(filters.FilterSet):  # type: ignore[misc]
+class AppointmentFilter(Filters):
     """Filters of `/api/appointments/`; `from` and `to` speak of the start."""
 
     ordering = filters.OrderingFilter(fields=("id", "start", "status"))

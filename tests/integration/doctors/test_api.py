@@ -192,6 +192,7 @@ def test_a_body_of_ten_megabytes_is_refused(admin: APIClient, doctor: Doctor, lo
     [
         "surname=Byron",
         "is_active__exact=true",
+        "is_active=perhaps",
         "department=x",
         "department=99999999999999999999999",
         "specialty=-1",
@@ -229,6 +230,8 @@ def test_filters_narrow_and_pages_follow_each_other(admin: APIClient, doctor: Do
         return [row["id"] for row in admin.get(f"/api/doctors/?{query}").json()["results"]]
 
     assert found("") == [doctor.pk, *(row.pk for row in others)]
+    assert found("is_active=false") == []
+    assert found("is_active=True") == found("is_active=") == found("")
     for query in ("npi=1234567893", "search=byr", "state=ct", "last_name=Byron", "email=ada@clinic.example"):
         assert found(query) == [doctor.pk]
     assert found(f"specialty={specialty.pk}") == found(f"department={department.pk}") == [doctor.pk]
