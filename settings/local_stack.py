@@ -18,6 +18,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 ROLES = {
     "run_relay": "auditlog_relay",
     "outbox_status": "auditlog_relay",
+    "outbox_requeue": "auditlog_relay",
     "run_consumer": "auditlog_consumer",
     "audit_reconcile": "auditlog_reader",
     "dead_letters": "auditlog_reader",

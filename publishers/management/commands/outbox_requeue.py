@@ -50,7 +50,7 @@ class Command(BaseCommand):
             else:
                 report, lines = _decided(options)
         except DatabaseError as exc:
-            raise CommandError(f"Nothing was changed: {exc}") from exc
+            raise CommandError(f"Nothing was changed, the database refused: {exc}") from exc
         self.stdout.write(json.dumps(report) if options["json"] else "\n".join(lines))
 
 

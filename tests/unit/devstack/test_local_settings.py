@@ -43,6 +43,7 @@ def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
         ("import_clinicians", "app", "reader"),
         ("shell", "app", "reader"),
         ("outbox_status", "relay", "reader"),
+        ("outbox_requeue", "relay", "reader"),
         ("run_relay", "relay", "reader"),
         ("audit_reconcile", "reader", "reader"),
         ("dead_letters", "reader", "reader"),
