@@ -36,7 +36,7 @@ def main() -> int:
     options = _options()
     console, progress = _console(), Console(stderr=True, style="dim")
     try:
-        with running_stack(say=progress.print) as stack:
+        with running_stack(say=progress.print, binaries=options.postgres) as stack:
             _measure(stack, options, console)
     except DevstackError as exc:
         progress.print(str(exc), style="red")
@@ -94,6 +94,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="measure only this; may be repeated")
     default = RESULTS / f"{datetime.now(tz=UTC):%Y%m%dT%H%M%SZ}.json"
     parser.add_argument("--json", type=Path, default=default, help="where the figures go (bench/results/)")
+    parser.add_argument(
+        "--postgres", type=Path, metavar="DIRECTORY", help="binaries of another PostgreSQL than the wheel's"
+    )
     parser.add_argument(
         "--write-baseline", action="store_true", help="agree to what `counts` counts: bench/baseline.json"
     )

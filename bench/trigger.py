@@ -2,8 +2,9 @@
 The reference: triggers written by hand that put the same outbox rows down for one model.
 
 They hold what ours hold (both images with the masked column masked, key, actor, table, transaction, UUIDv7, shard),
-run with the owner's rights and with fixed settings as ours do, and need PostgreSQL 18 for `uuidv7()`. What they cannot
-have is what only Python knows: the actor is a setting of the session, and there is no `object_repr`.
+run with the owner's rights and with fixed settings as ours do. PostgreSQL has `uuidv7()` since 18; before, their ids
+are random, and a little cheaper than ours. What they cannot have is what only Python knows: the actor is a setting of
+the session, and there is no `object_repr`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ LINKS = Triggered.specialties.through._meta.db_table
 # Set by sessions that have an actor.
 ACTOR_SETTING = "bench.actor"
 LABEL = "bench.triggered"
+HAS_UUIDV7 = 180_000
 SETTINGS = """LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC'"""
 
 # The statement that both functions end with; {shape} is what differs between a row and a set of links.
@@ -99,8 +101,9 @@ def install(owner: psycopg.Connection[Any]) -> None:
         ),
         LINKS_FUNCTION.format(settings=SETTINGS, declare=DECLARE, insert=links, table=LINKS),
     )
+    made = "uuidv7()" if owner.info.server_version >= HAS_UUIDV7 else "gen_random_uuid()"
     for statement in statements:
-        owner.execute(statement.encode())
+        owner.execute(statement.replace("uuidv7()", made).encode())
 
 
 def _image(row: str) -> str:

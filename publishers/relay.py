@@ -27,7 +27,7 @@ from publishers.leases import Leases
 from publishers.metrics import GivenUp, TopicTrouble
 from publishers.outbox import SESSION_SETTINGS, Row
 from publishers.outcomes import Batch, Refused, TopicFailed, Unknown
-from publishers.scanner import Scanner, age_seconds
+from publishers.scanner import SURVEY_SECONDS, Scanner, age_seconds
 from publishers.topics import Topics
 from publishers.wake import BALANCE, CHANNEL
 
@@ -284,6 +284,9 @@ class Relay:
         """Say it when reports fail to come, and stop the topics where it lies with them."""
         now = time.monotonic()
         quiet = max((batch.quiet_seconds(now) for batch in self._in_flight), default=0.0)
+        if quiet >= SURVEY_SECONDS:
+            # No fetch says meanwhile how old the oldest event is.
+            metrics.OLDEST_SECONDS.set(max(age_seconds(batch.rows) for batch in self._in_flight))
         if quiet < self._silence_seconds:
             if quiet < FIRST_SILENCE_SECONDS:
                 self._silence_seconds = FIRST_SILENCE_SECONDS

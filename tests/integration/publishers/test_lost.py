@@ -62,6 +62,8 @@ def test_i5_what_commits_while_the_broker_is_away_is_published_when_it_is_back(
     # Bounded: what does not fit in two batches waits in the outbox; and the shards stay this relay's.
     assert 0 < count("auditlog_relay_in_flight_events") <= 2 * 2 * 400
     assert set(outbox.owners().values()) == {relay.leases.owner}
+    # Nothing is fetched meanwhile, and the alarm must hear of it.
+    wait_until(lambda: count("auditlog_relay_oldest_event_seconds") > 1)
     held = dict(relay.leases.held)
     broker_proxy.mend()
     wait_for_empty()
