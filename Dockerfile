@@ -8,8 +8,7 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 FROM ${PYTHON_IMAGE} AS dependencies
 RUN python -m venv /opt/venv
 COPY requirements/base.txt /tmp/base.txt
-RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/venv/bin/python -m pip install --disable-pip-version-check --require-hashes --only-binary :all: -r /tmp/base.txt \
+RUN /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: -r /tmp/base.txt \
     && /opt/venv/bin/python -m pip uninstall --yes pip setuptools
 
 # The application, its static files, and a look at whether it starts at all.
