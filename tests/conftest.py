@@ -25,7 +25,7 @@ from django.test import TransactionTestCase
 from pytest_django.plugin import DjangoDbBlocker
 
 from auditlog.roles import Role
-from tests import database
+from tests import database, extras
 
 RoleUrl = Callable[[str], str]
 ConnectAs = Callable[[str], psycopg.Connection[Any]]
@@ -34,6 +34,11 @@ Events = Callable[[], list[dict[str, Any]]]
 EVENTS = "SELECT id, value FROM auditlog_outboxevent WHERE id > %s ORDER BY id"
 DEADLINE_SECONDS = 30
 POLL_SECONDS = 0.02
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which tests did not run because the machine lacks a program."""
+    extras.report(terminalreporter, config)
 
 
 def _empty(_case: TransactionTestCase) -> None:

@@ -1,13 +1,8 @@
-"""
-A headless Chromium (Debian: chromium, chromium-driver) against Django's live server.
-
-Where they are not installed these tests do not run and one line says so; with REQUIRE_EXTRAS set it is an error.
-"""
+"""A headless Chromium (Debian: chromium, chromium-driver) against Django's live server."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
+from tests.extras import leave_out_without
 from tests.integration.auditlog_api.conftest import consumer, new_partitions_go, store, user_of
 
 __all__ = ["consumer", "new_partitions_go", "store", "user_of"]
@@ -39,25 +35,14 @@ Hosts = Callable[[], set[str]]
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave these tests out where there is no browser."""
-    missing = [program for program in PROGRAMS if shutil.which(program) is None]
-    ours = [item for item in items if item.path.is_relative_to(HERE)]
-    if not missing or not ours:
-        return
-    text = f"{len(ours)} browser tests: install {' and '.join(missing)} (Debian: chromium, chromium-driver)"
-    if os.environ.get("REQUIRE_EXTRAS"):
-        raise pytest.UsageError(f"REQUIRE_EXTRAS is set and cannot be kept for {text}.")
-    items[:] = [item for item in items if item not in ours]
-    config.hook.pytest_deselected(items=ours)
-    config.stash[NOT_RUN] = f"NOT RUN: {text}."
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what did not run."""
-    if line := config.stash.get(NOT_RUN, ""):
-        terminalreporter.write_line(line, yellow=True)
-
-
-NOT_RUN = pytest.StashKey[str]()
+    leave_out_without(
+        PROGRAMS,
+        tests="browser tests",
+        packages="chromium, chromium-driver",
+        needs=lambda item: item.path.is_relative_to(HERE),
+        config=config,
+        items=items,
+    )
 
 
 @pytest.fixture

@@ -1,8 +1,4 @@
-"""
-Further database aliases for the length of a test, and PgBouncer (Debian: pgbouncer) between Django and PostgreSQL.
-
-Where PgBouncer is not installed its tests do not run and one line says so; with REQUIRE_EXTRAS set it is an error.
-"""
+"""Further database aliases for the length of a test, and PgBouncer (Debian: pgbouncer) in front of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -26,11 +22,11 @@ from auditlog.roles import Role
 from devstack import ports
 from devstack.postgres import running_as, system_user
 from tests.conftest import WaitUntil
+from tests.extras import fixtures_of, leave_out_without
 
 AddAlias = Callable[..., str]
 HERE = Path(__file__).parent
 PGBOUNCER = "pgbouncer"
-NOT_RUN = pytest.StashKey[str]()
 CONFIGURATION = """
 [databases]
 * = host={host} port={server_port}
@@ -48,23 +44,14 @@ ignore_startup_parameters = extra_float_digits,options
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the tests of PgBouncer out where there is none."""
-    ours = [
-        item for item in items if item.path.is_relative_to(HERE) and "pgbouncer" in getattr(item, "fixturenames", ())
-    ]
-    if not ours or shutil.which(PGBOUNCER):
-        return
-    text = f"{len(ours)} tests behind a pooler: install {PGBOUNCER} (Debian: pgbouncer)"
-    if os.environ.get("REQUIRE_EXTRAS"):
-        raise pytest.UsageError(f"REQUIRE_EXTRAS is set and cannot be kept for {text}.")
-    items[:] = [item for item in items if item not in ours]
-    config.hook.pytest_deselected(items=ours)
-    config.stash[NOT_RUN] = f"NOT RUN: {text}."
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what did not run."""
-    if line := config.stash.get(NOT_RUN, ""):
-        terminalreporter.write_line(line, yellow=True)
+    leave_out_without(
+        (PGBOUNCER,),
+        tests="tests behind a pooler",
+        packages="pgbouncer",
+        needs=lambda item: item.path.is_relative_to(HERE) and "pgbouncer" in fixtures_of(item),
+        config=config,
+        items=items,
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -1,13 +1,7 @@
-"""
-The cache in the memory of the process, and in a Redis of its own (Debian: redis-server).
-
-Where Redis is not installed its tests do not run and one line says so; with REQUIRE_EXTRAS set it is an error.
-"""
+"""The cache in the memory of the process, and in a Redis of its own (Debian: redis-server)."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +12,10 @@ from pytest_django import Settings
 
 from devstack import ports
 from tests.conftest import WaitUntil
+from tests.extras import fixtures_of, leave_out_without
 
 HERE = Path(__file__).parent
 REDIS = "redis-server"
-NOT_RUN = pytest.StashKey[str]()
 
 
 class Redis:
@@ -53,26 +47,21 @@ class Redis:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the tests of Redis out where there is none."""
-    ours = [item for item in items if item.path.is_relative_to(HERE) and _needs_redis(item)]
-    if not ours or shutil.which(REDIS):
-        return
-    text = f"{len(ours)} tests of the cache in Redis: install {REDIS} (Debian: redis-server)"
-    if os.environ.get("REQUIRE_EXTRAS"):
-        raise pytest.UsageError(f"REQUIRE_EXTRAS is set and cannot be kept for {text}.")
-    items[:] = [item for item in items if item not in ours]
-    config.hook.pytest_deselected(items=ours)
-    config.stash[NOT_RUN] = f"NOT RUN: {text}."
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what did not run."""
-    if line := config.stash.get(NOT_RUN, ""):
-        terminalreporter.write_line(line, yellow=True)
+    leave_out_without(
+        (REDIS,),
+        tests="tests of the cache in Redis",
+        packages="redis-server",
+        needs=_needs_redis,
+        config=config,
+        items=items,
+    )
 
 
 def _needs_redis(item: pytest.Item) -> bool:
+    if not item.path.is_relative_to(HERE):
+        return False
     chosen = getattr(getattr(item, "callspec", None), "params", {}).get("kept_in", "redis")
-    return "redis" in getattr(item, "fixturenames", ()) and chosen == "redis"
+    return "redis" in fixtures_of(item) and chosen == "redis"
 
 
 @pytest.fixture
