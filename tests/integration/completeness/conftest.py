@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from io import StringIO
 from typing import Any
 
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection, connections
 
 from auditlog.frames import frames_scope
+from tests.conftest import WaitUntil
 
 PROJECT = """
 INSERT INTO auditlog_auditlog (
@@ -27,6 +31,15 @@ WHERE v ? 'audit'
 # (exit code, report)
 Run = Callable[..., tuple[int, dict[str, Any]]]
 Project = Callable[[], None]
+# Calls a function with 1, 2, … in a thread, from before the block begins until it ends.
+Writing = Callable[[Callable[[int], None]], AbstractContextManager[None]]
+NOW = ("--grace", "0")
+
+
+def raw(statement: str, *parameters: Any) -> None:
+    """Write past the ORM."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +77,32 @@ def project(transactional_db: None, owner_connection: psycopg.Connection[Any]) -
             owner_connection.execute("DELETE FROM auditlog_outboxevent")
 
     return store
+
+
+@pytest.fixture
+def writing(wait_until: WaitUntil) -> Writing:
+    """Keep writing beside what the block does."""
+
+    @contextmanager
+    def beside(write: Callable[[int], None]) -> Iterator[None]:
+        stop, written = threading.Event(), 0
+
+        def work() -> None:
+            nonlocal written
+            try:
+                while not stop.is_set():
+                    write(written + 1)
+                    written += 1
+            finally:
+                connections.close_all()
+
+        writer = threading.Thread(target=work)
+        writer.start()
+        try:
+            wait_until(lambda: written)
+            yield
+        finally:
+            stop.set()
+            writer.join(30)
+
+    return beside

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
 
 from auditlog.completeness.adoption import adopt
 from auditlog.completeness.bypass import compare
@@ -17,21 +15,14 @@ from auditlog.context import set_actor, set_reason
 from auditlog.registry import auditlog
 from auditlog.roles import Role
 from tests.conftest import ConnectAs, Events
-from tests.integration.completeness.conftest import Run
+from tests.integration.completeness.conftest import Project, Run, raw
 from tests.samples.models import Book, Country, OrderLine, Shelf
 
 pytestmark = [
     pytest.mark.postgres_versions,
     pytest.mark.django_db(transaction=True, databases=["default", "audit"]),
 ]
-Project = Callable[[], None]
 ADOPT = ("--adopt", "--grace", "0")
-
-
-def raw(statement: str, *parameters: Any) -> None:
-    """Write past the ORM."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
 
 
 def test_the_chain_of_images_goes_on(events: Events, run: Run, project: Project) -> None:

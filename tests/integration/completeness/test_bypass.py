@@ -4,38 +4,27 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import uuid
-from collections.abc import Callable
 from io import StringIO
 from typing import Any
 
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, connections
 
 from auditlog.completeness import images
 from auditlog.completeness.tables import Table
 from auditlog.events import record
 from auditlog.registry import auditlog
 from auditlog.roles import Role
-from tests.conftest import ConnectAs, WaitUntil
-from tests.integration.completeness.conftest import Run
+from tests.conftest import ConnectAs
+from tests.integration.completeness.conftest import NOW, Project, Run, Writing, raw
 from tests.samples.models import Awkward, Book, Comic, Country, Genre, Measured, OrderLine, Shelf, Ticket
 
 pytestmark = [
     pytest.mark.postgres_versions,
     pytest.mark.django_db(transaction=True, databases=["default", "audit"]),
 ]
-Project = Callable[[], None]
-NOW = ("--grace", "0")
-
-
-def raw(statement: str, *parameters: Any) -> None:
-    """Write past the ORM."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
 
 
 def found(report: dict[str, Any]) -> list[tuple[str, str, list[str]]]:
@@ -235,31 +224,17 @@ def test_a_signal_ends_it_after_the_batch_and_it_says_how_to_go_on(
     assert [one["key"] for one in report["pending"]] == ["A"]
 
 
-def test_a_busy_row_is_no_finding(run: Run, project: Project, connect_as: ConnectAs, wait_until: WaitUntil) -> None:
+def test_a_busy_row_is_no_finding(run: Run, project: Project, writing: Writing) -> None:
     shelf = Shelf.objects.create(name="0")
     project()
-    stop = threading.Event()
-    written = 0
 
-    def work() -> None:
-        nonlocal written
-        try:
-            while not stop.is_set():
-                shelf.name = str(written + 1)
-                shelf.save()
-                project()
-                written += 1
-        finally:
-            connections.close_all()
+    def write(number: int) -> None:
+        shelf.name = str(number)
+        shelf.save()
+        project()
 
-    writer = threading.Thread(target=work)
-    writer.start()
-    try:
-        wait_until(lambda: written)
+    with writing(write):
         reports = [run("audit_bypass", "samples.Shelf", "--grace", "20") for _ in range(5)]
-    finally:
-        stop.set()
-        writer.join(30)
     assert {code for code, _ in reports} == {0}
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from io import StringIO
 from typing import Any
 
 import psycopg
 import pytest
 from django.core.management import call_command
-from django.db import connections
 
 from auditlog.completeness import memberships
 from auditlog.completeness.adoption import adopt
@@ -19,17 +16,14 @@ from auditlog.completeness.memberships import LinkFinding
 from auditlog.completeness.tables import Table
 from auditlog.registry import auditlog
 from auditlog.roles import Role
-from tests.conftest import ConnectAs, Events, WaitUntil
-from tests.integration.completeness.conftest import Run
-from tests.integration.completeness.test_bypass import raw
+from tests.conftest import ConnectAs, Events
+from tests.integration.completeness.conftest import NOW, Project, Run, Writing, raw
 from tests.samples.models import Author, Book, Club, ClubMembership, Genre, Loan, Mentorship, Reader
 
 pytestmark = [
     pytest.mark.postgres_versions,
     pytest.mark.django_db(transaction=True, databases=["default", "audit"]),
 ]
-Project = Callable[[], None]
-NOW = ("--grace", "0")
 LINKED = ("samples.Book", "samples.Author", "samples.Reader", "samples.Club")
 
 
@@ -239,30 +233,16 @@ def test_a_link_that_is_on_its_way_at_the_last_look_alone_is_no_finding(
     assert found(report) == [("samples_book_genres", str(book.pk), "genres", [str(stray.pk)], [], {})]
 
 
-def test_a_busy_object_is_no_finding(run: Run, project: Project, book: Book, wait_until: WaitUntil) -> None:
+def test_a_busy_object_is_no_finding(run: Run, project: Project, book: Book, writing: Writing) -> None:
     genres = Genre.objects.bulk_create(Genre(name=str(number)) for number in range(4))
     project()
-    stop = threading.Event()
-    written = 0
 
-    def work() -> None:
-        nonlocal written
-        try:
-            while not stop.is_set():
-                book.genres.set(genres[written % 3 : written % 3 + 2])
-                project()
-                written += 1
-        finally:
-            connections.close_all()
+    def write(number: int) -> None:
+        book.genres.set(genres[number % 3 : number % 3 + 2])
+        project()
 
-    writer = threading.Thread(target=work)
-    writer.start()
-    try:
-        wait_until(lambda: written)
+    with writing(write):
         reports = [run("audit_bypass", "samples.Book", "--grace", "20") for _ in range(5)]
-    finally:
-        stop.set()
-        writer.join(30)
     assert {code for code, _ in reports} == {0}
 
 

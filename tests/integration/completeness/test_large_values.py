@@ -7,21 +7,19 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
 
 from auditlog.capture.plans import forget_plans
 from auditlog.completeness.bypass import compare
 from auditlog.completeness.tables import Table
 from auditlog.large_values import Reference
 from tests.integration.capture.contents import Outbox
-from tests.integration.completeness.conftest import Run
+from tests.integration.completeness.conftest import Project, Run, raw
 from tests.samples.models import Author, Copy, Form, Manuscript
 
 pytestmark = [
     pytest.mark.postgres_versions,
     pytest.mark.django_db(transaction=True, databases=["default", "audit"]),
 ]
-Project = Callable[[], None]
 BODY = "\u00fc\\\n" * 30_000
 MARGIN = {"deep": [1.50, None, "x" * 70_000]}
 
@@ -29,12 +27,6 @@ MARGIN = {"deep": [1.50, None, "x" * 70_000]}
 @pytest.fixture
 def outbox(transactional_db: None, owner_connection: psycopg.Connection[Any]) -> Outbox:
     return Outbox(owner_connection)
-
-
-def raw(statement: str, *parameters: Any) -> None:
-    """Write past the ORM."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
 
 
 def found(model: type[Any], *keys: Any) -> list[tuple[str, tuple[str, ...]]]:

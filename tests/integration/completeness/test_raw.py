@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from auditlog.context import disable_auditlog, set_actor
 from auditlog.errors import NotRegistered
@@ -14,15 +14,10 @@ from auditlog.registry import auditlog
 from auditlog.roles import Role
 from tests.conftest import ConnectAs, Events
 from tests.integration.capture.conftest import differences
+from tests.integration.completeness.conftest import raw
 from tests.samples.models import Book, Country, Measured, OrderLine, Shelf, Unwatched
 
 pytestmark = [pytest.mark.postgres_versions, pytest.mark.django_db(transaction=True)]
-
-
-def raw(statement: str, *parameters: Any) -> None:
-    """Write past the ORM."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
 
 
 def told(events: Events) -> list[tuple[str, str, dict[str, Any]]]:
