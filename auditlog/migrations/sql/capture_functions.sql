@@ -34,6 +34,8 @@ $$;
 
 -- Append one event to the outbox in its final bytes. Internal: called by the functions below with their settings.
 -- The id is taken here, after the changed row is locked and written, so that id order is commit order for each row.
+-- Everything is computed by assignments, and functions are called by them: PL/pgSQL evaluates these without an executor,
+-- which PERFORM and the expressions of an INSERT need for each row.
 CREATE FUNCTION {schema}.auditlog_append(
     p_op text, p_action text, p_topic text, p_key text, p_before text, p_after text, p_relation oid,
     p_source text, p_audit text, p_type text, p_schema_version text,
@@ -55,13 +57,10 @@ DECLARE
     timeline text := substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
     -- Nothing is visible under this search_path, so that the name comes with its schema.
     namespace text := (parse_ident(p_relation::regclass::text))[1];
-BEGIN
-    INSERT INTO {schema}.auditlog_outboxevent (
-        id, shard, topic, key, event_id, event_type, occurred_at, timeline, schema_version, traceparent, value
-    ) OVERRIDING SYSTEM VALUE VALUES (
-        outbox_id, ('x' || substr(md5(p_topic || '/' || p_key), 1, 2))::bit(8)::integer & 63, p_topic, p_key, id,
-        p_type || p_action || '.v1', at, ('x' || timeline)::bit(32)::integer, p_schema_version, p_traceparent,
-        concat('{"before":', coalesce(p_before, 'null'), ',"after":', coalesce(p_after, 'null'),
+    shard integer := ('x' || substr(md5(p_topic || '/' || p_key), 1, 2))::bit(8)::integer & 63;
+    event_type text := p_type || p_action || '.v1';
+    timeline_number integer := ('x' || timeline)::bit(32)::integer;
+    wire text := concat('{"before":', coalesce(p_before, 'null'), ',"after":', coalesce(p_after, 'null'),
         ',"op":"', p_op, '","ts_ms":', ms, ',"ts_us":', us,
         ',"source":{', p_source, ',"ts_ms":', ms, ',"ts_us":', us,
         ',"db":', to_json(current_database()), ',"schema":', coalesce(to_json(namespace)::text, 'null'),
@@ -70,7 +69,12 @@ BEGIN
         '"},"transaction":null,"audit":{"event_id":"', id, '","action":', to_json(p_action),
         ',"object_pk":', to_json(p_key), ',"object_repr":', coalesce(to_json(p_repr)::text, 'null'),
         ',"m2m":', coalesce(p_m2m, 'null'), ',"data":', coalesce(p_data, 'null'),
-        ',"masked_changed":', coalesce(p_masked_changed, '[]'), ',', p_frame, ',', p_audit, '}}')
+        ',"masked_changed":', coalesce(p_masked_changed, '[]'), ',', p_frame, ',', p_audit, '}}');
+BEGIN
+    INSERT INTO {schema}.auditlog_outboxevent (
+        id, shard, topic, key, event_id, event_type, occurred_at, timeline, schema_version, traceparent, value
+    ) OVERRIDING SYSTEM VALUE VALUES (
+        outbox_id, shard, p_topic, p_key, id, event_type, at, timeline_number, p_schema_version, p_traceparent, wire
     );
     RETURN id;
 END
@@ -98,6 +102,7 @@ AS $$
 DECLARE
     op text := CASE WHEN p_op <> 's' THEN p_op WHEN p_old_key IS NULL THEN 'c' ELSE 'u' END;
     changed text[] := array_remove(p_masked_changed, NULL);
+    id uuid;
 BEGIN
     IF op = 'u' AND p_before = p_after AND coalesce(cardinality(changed), 0) = 0 THEN
         RETURN false;
@@ -110,19 +115,19 @@ BEGIN
         );
     END IF;
     IF op = 'u' AND p_old_key <> p_new_key THEN
-        PERFORM {schema}.auditlog_append(
+        id := {schema}.auditlog_append(
             'd', 'delete', p_topic, p_old_key, p_before, NULL, p_relation, p_source, p_audit, p_type,
             p_schema_version, NULL, json_build_object('moved_to', p_new_key)::text, NULL, p_frame,
             {schema}.auditlog_repr(p_reprs, p_old_key), p_traceparent, 'false'
         );
-        PERFORM {schema}.auditlog_append(
+        id := {schema}.auditlog_append(
             'c', 'create', p_topic, p_new_key, NULL, p_after, p_relation, p_source, p_audit, p_type,
             p_schema_version, NULL, json_build_object('moved_from', p_old_key)::text, NULL, p_frame,
             {schema}.auditlog_repr(p_reprs, p_new_key), p_traceparent, 'false'
         );
         RETURN true;
     END IF;
-    PERFORM {schema}.auditlog_append(
+    id := {schema}.auditlog_append(
         op, CASE op WHEN 'c' THEN 'create' WHEN 'u' THEN 'update' WHEN 'd' THEN 'delete' ELSE 'snapshot' END,
         p_topic, coalesce(p_new_key, p_old_key), p_before, p_after, p_relation, p_source, p_audit, p_type,
         p_schema_version, NULL, NULL, to_json(changed)::text, p_frame,
@@ -218,6 +223,7 @@ DECLARE
     m2m text := '{"field":' || to_json(p_field) || ',"target_model":' || to_json(p_target_model)
         || ',"added":' || added || ',"removed":' || removed
         || ',"through":' || coalesce(p_through, 'null') || ',"labels":' || coalesce(labels, 'null') || '}';
+    id uuid;
 BEGIN
     IF octet_length(m2m) > p_value_bytes THEN
         -- Each part as it is: whatever is too large for it is gone.
@@ -230,7 +236,7 @@ BEGIN
         ) part;
         RETURN true;
     END IF;
-    PERFORM {schema}.auditlog_append(
+    id := {schema}.auditlog_append(
         'm', p_action, p_topic, p_key, NULL, NULL, p_relation, p_source, p_audit, p_type, p_schema_version,
         m2m, NULL, NULL, p_frame, {schema}.auditlog_repr(p_reprs, p_key), p_traceparent,
         CASE p_action WHEN 'snapshot' THEN 'true' ELSE 'false' END
