@@ -33,6 +33,7 @@ OWN_TABLES: dict[str, dict[Role, str]] = {
     "auditlog_secret": {},
     "auditlog_sentcontent": {},
     "auditlog_auditlog": {Role.CONSUMER: "SELECT, INSERT", Role.READER: "SELECT"},
+    "auditlog_eventshape": {Role.CONSUMER: "SELECT, INSERT", Role.READER: "SELECT"},
     "auditlog_contentchunk": {Role.CONSUMER: "SELECT, INSERT", Role.READER: "SELECT"},
     "auditlog_consumeroffset": {Role.CONSUMER: "SELECT, INSERT, UPDATE", Role.READER: "SELECT"},
     "django_migrations": dict.fromkeys((Role.APP, Role.RELAY, Role.CONSUMER, Role.READER), "SELECT"),

@@ -10,7 +10,10 @@ from django.db import models
 READ_MODEL_ALIAS = "audit"
 # Tables of the read model, by "app_label.model_name"; other applications' tables beside it carry the attribute below.
 READ_MODEL_TABLES = frozenset(
-    {"auditlog.auditlog", "auditlog.contentchunk", "auditlog.consumeroffset", "consumers.deadletter"}
+    {
+        *("auditlog.auditlog", "auditlog.eventshape", "auditlog.contentchunk", "auditlog.consumeroffset"),
+        "consumers.deadletter",
+    }
 )
 
 

@@ -14,27 +14,29 @@ from uuid import UUID
 import msgspec
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.types.json import Jsonb
 
 from consumers.deadletters import Undeliverable
 from consumers.decode import UUID_VERSION, Rejected, mislabelled
 from consumers.faults import DATABASE_ERRORS, ConsumerError, described, is_data_error
 from consumers.reasons import DeadLetterReason
-from consumers.records import Record
+from consumers.records import Record, described_headers
 
 # Bytes that are stored already are not stored again; the row says that the record came. Indexes, here and below: the
 # primary key, and auditlog_contentchunk_bytes.
 STORE = """
 INSERT INTO auditlog_contentchunk (
-    event_id, stored_at, sha256, bytes, chunk, chunks, topic, partition, "offset", data
+    event_id, stored_at, sha256, bytes, chunk, chunks, topic, partition, "offset", headers, data
 )
-SELECT g.event_id, clock_timestamp(), g.sha256, g.bytes, g.chunk, g.chunks, g.topic, g.partition, g."offset", CASE
+SELECT g.event_id, clock_timestamp(), g.sha256, g.bytes, g.chunk, g.chunks, g.topic, g.partition, g."offset",
+    g.headers, CASE
     WHEN g.data IS DISTINCT FROM (
         SELECT c.data FROM auditlog_contentchunk c
         WHERE c.sha256 = g.sha256 AND c.chunks = g.chunks AND c.chunk = g.chunk AND c.data IS NOT NULL
         ORDER BY c.event_id DESC LIMIT 1
     ) THEN g.data END
-FROM (VALUES (%s::uuid, %s, %s::bigint, %s::integer, %s::integer, %s, %s::integer, %s::bigint, %s::bytea))
-  AS g (event_id, sha256, bytes, chunk, chunks, topic, partition, "offset", data)
+FROM (VALUES (%s::uuid, %s, %s::bigint, %s::integer, %s::integer, %s, %s::integer, %s::bigint, %s::jsonb, %s::bytea))
+  AS g (event_id, sha256, bytes, chunk, chunks, topic, partition, "offset", headers, data)
 ON CONFLICT (event_id) DO NOTHING
 RETURNING data IS NOT NULL
 """
@@ -120,7 +122,9 @@ def _contradiction(record: Record, chunk: Chunk) -> Rejected | None:
 def _insert(connection: BaseDatabaseWrapper, record: Record, chunk: Chunk) -> int:
     place = (record.partition.topic, record.partition.number, record.offset)
     content: list[Any] = [chunk.sha256, chunk.chunks]
-    values: list[Any] = [chunk.event_id, chunk.sha256, chunk.bytes, chunk.chunk, chunk.chunks, *place, chunk.data]
+    headers = Jsonb(described_headers(record.headers or ()))
+    numbers = (chunk.bytes, chunk.chunk, chunk.chunks)
+    values: list[Any] = [chunk.event_id, chunk.sha256, *numbers, *place, headers, chunk.data]
     with connection.cursor() as cursor:
         cursor.execute(STORE, values)
         stored = cursor.fetchone()

@@ -113,6 +113,8 @@ class Row(NamedTuple):
     partition: int
     offset: int
     sequence: str
+    # What the record said beyond these columns: see `consumers.shapes`.
+    shape: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

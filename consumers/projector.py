@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from consumers.contents import Chunk
 from consumers.deadletters import Undeliverable
 from consumers.decode import Horizon, Rejected, Row, decode
 from consumers.faults import DATABASE_ERRORS, OffsetConflict, Unavailable, described, is_data_error
+from consumers.kept_shapes import KeptShapes
 from consumers.reasons import DeadLetterReason
 from consumers.records import Batch, Partition, Record
 
@@ -58,6 +59,7 @@ class Projector:
     group: str
     alias: str = READ_MODEL_ALIAS
     clock: Callable[[], datetime] = timezone.now
+    shapes: KeptShapes = field(default_factory=KeptShapes, compare=False)
 
     def positions(self, wanted: Iterable[Partition]) -> dict[Partition, int | None]:
         """
@@ -94,6 +96,7 @@ class Projector:
                     expected=batch.expected,
                     following=batch.next_offsets(),
                 )
+                self.shapes.keep(connections[self.alias])
                 inserted, refused = self._insert(rows)
                 dead += refused
                 kept, refused = contents.store(connections[self.alias], chunks)
@@ -104,6 +107,7 @@ class Projector:
             raise
         except DATABASE_ERRORS as exc:
             raise self._unavailable(exc) from exc
+        self.shapes.committed()
         new = inserted + kept
         stored = Stored(new, len(batch.records) - new - len(dead), len(dead))
         if rows:
@@ -119,7 +123,7 @@ class Projector:
         for record in records:
             match decode(record, horizon=horizon):
                 case Row() as row:
-                    rows.append((record, row))
+                    rows.append((record, self.shapes.shaped(record, row)))
                 case Rejected(reason, detail):
                     dead.append(Undeliverable(record, reason, detail))
         return rows, dead

@@ -65,6 +65,14 @@ def described_headers(headers: Iterable[Header]) -> list[dict[str, str | None]]:
     return [_described(name, value) for name, value in headers]
 
 
+def header_bytes(described: Mapping[str, str | None]) -> Header:
+    """Return the header that `described_headers` described."""
+    name, encoded, text = str(described["name"]), described.get("base64"), described.get("value")
+    if encoded is not None:
+        return name, base64.b64decode(encoded)
+    return name, None if text is None else text.encode()
+
+
 def _described(name: str, value: bytes | None) -> dict[str, str | None]:
     if value is None:
         return {"name": clean(name), "value": None}

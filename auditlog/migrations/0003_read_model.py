@@ -36,7 +36,8 @@ CREATE TABLE auditlog_auditlog (
     topic text NOT NULL,
     partition integer NOT NULL,
     "offset" bigint NOT NULL,
-    sequence text NOT NULL
+    sequence text NOT NULL,
+    shape uuid
 ) PARTITION BY RANGE (event_id);
 CREATE INDEX auditlog_auditlog_time ON auditlog_auditlog (occurred_at, event_id);
 CREATE INDEX auditlog_auditlog_object ON auditlog_auditlog (model, object_pk, sequence);
@@ -138,6 +139,7 @@ class Migration(migrations.Migration):
                         ('partition', models.IntegerField()),
                         ('offset', models.BigIntegerField()),
                         ('sequence', models.TextField()),
+                        ('shape', models.UUIDField(null=True)),
                     ],
                     options={
                         'verbose_name': 'audit event',
@@ -146,6 +148,17 @@ class Migration(migrations.Migration):
                     },
                 ),
             ],
+        ),
+        migrations.CreateModel(
+            name='EventShape',
+            fields=[
+                ('id', models.UUIDField(primary_key=True, serialize=False)),
+                ('text', models.TextField()),
+            ],
+            options={
+                'verbose_name': 'event shape',
+                'default_permissions': (),
+            },
         ),
         migrations.CreateModel(
             name='ConsumerOffset',

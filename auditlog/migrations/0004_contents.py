@@ -20,6 +20,7 @@ class Migration(migrations.Migration):
                 ('chunk', models.IntegerField()),
                 ('chunks', models.IntegerField()),
                 ('data', models.BinaryField(null=True)),
+                ('headers', models.JSONField(null=True)),
                 ('topic', models.TextField()),
                 ('partition', models.IntegerField()),
                 ('offset', models.BigIntegerField()),

@@ -2,6 +2,6 @@
 
 from auditlog.models.access import ApiKey
 from auditlog.models.outbox import OutboxEvent, OutboxLedger
-from auditlog.models.read_model import AuditLog, ConsumerOffset, ContentChunk
+from auditlog.models.read_model import AuditLog, ConsumerOffset, ContentChunk, EventShape
 
-__all__ = ["ApiKey", "AuditLog", "ConsumerOffset", "ContentChunk", "OutboxEvent", "OutboxLedger"]
+__all__ = ["ApiKey", "AuditLog", "ConsumerOffset", "ContentChunk", "EventShape", "OutboxEvent", "OutboxLedger"]

@@ -48,6 +48,8 @@ class AuditLog(models.Model):
     partition = models.IntegerField()
     offset = models.BigIntegerField()
     sequence = models.TextField()
+    # What the record said beyond these columns: an EventShape. Null: stored before shapes were kept.
+    shape = models.UUIDField(null=True)
 
     objects: ClassVar[models.Manager[AuditLog]]
 
@@ -58,6 +60,26 @@ class AuditLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.occurred_at:%F %T} {self.action} {self.model} {self.object_pk or ''}".rstrip()
+
+
+class EventShape(models.Model):
+    """
+    What records of one kind said beyond the columns of their rows, so that a topic can be made again. Append-only.
+
+    `id` is the beginning of the SHA-256 of `text`; `consumers.shapes` reads and writes the text.
+    """
+
+    id = models.UUIDField(primary_key=True)
+    text = models.TextField()
+
+    objects: ClassVar[models.Manager[EventShape]]
+
+    class Meta:
+        verbose_name = "event shape"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return str(self.id)
 
 
 class ContentChunk(models.Model):
@@ -78,6 +100,8 @@ class ContentChunk(models.Model):
     chunks = models.IntegerField()
     # Null where the same bytes are stored already.
     data = models.BinaryField(null=True)
+    # As those of dead letters. Null: stored before they were kept.
+    headers = models.JSONField(null=True)
     topic = models.TextField()
     partition = models.IntegerField()
     offset = models.BigIntegerField()

@@ -16,7 +16,7 @@ from auditlog.partitions import EVENT_ID_SLACK, lowest_id
 # The list of events leaves out what only the single event shows: the whole row twice can be large.
 DETAIL_COLUMNS = (
     *("before", "after", "context", "masked", "classes"),
-    *("topic", "partition", "offset", "session", "schema_version"),
+    *("topic", "partition", "offset", "session", "schema_version", "shape"),
 )
 
 

@@ -1,5 +1,5 @@
 """
-The Kafka side of the consumer: the only module of this package that knows the client.
+Batches of the partitions that a process of the group was assigned.
 
 Positions come from the database, never from Kafka: on assignment each partition is read on from where the read model
 stands. Offsets are committed to Kafka afterwards, for lag tools only.
@@ -11,7 +11,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from operator import methodcaller
 from typing import Any
 
 import structlog
@@ -27,7 +26,8 @@ from confluent_kafka import (
 
 from consumers import metrics
 from consumers.faults import BrokersUnavailable
-from consumers.records import Batch, Header, Partition, Record
+from consumers.kafka.records import as_record
+from consumers.records import Batch, Partition, Record
 
 log = structlog.get_logger(__name__)
 
@@ -35,10 +35,6 @@ log = structlog.get_logger(__name__)
 QUIET_SECONDS = 10.0
 # So long a broker may take to let this process leave its group; then it finds out by itself.
 CLOSE_SECONDS = 5.0
-
-# For a header's name that is not UTF-8, `Message.headers` (2.16.1) sets an error and returns all the same. Python's own
-# calls may then go on with what it returned, which crashes; a call from C finds the error.
-read_headers = methodcaller("headers")
 
 Locate = Callable[[Collection[Partition]], Mapping[Partition, int | None] | None]
 
@@ -176,7 +172,7 @@ class Source:
         if error is not None:
             self._handle(error, message)
             return None
-        record = _as_record(message)
+        record = as_record(message)
         if record.partition not in self._positions:
             return None
         position = self._positions[record.partition]
@@ -251,25 +247,6 @@ class ErrorReport:
             log.error("consumer.kafka_fatal", code=error.name(), detail=error.str())
         else:
             log.warning("consumer.kafka_unreachable", code=error.name(), detail=error.str())
-
-
-def _as_record(message: Message) -> Record:
-    topic, number, offset = message.topic(), message.partition(), message.offset()
-    if topic is None or number is None or offset is None:
-        raise KafkaException(f"A record without a position: {topic}[{number}]@{offset}")
-    return Record(Partition(topic, number), offset, _bytes(message.key()), _bytes(message.value()), _headers(message))
-
-
-def _headers(message: Message) -> tuple[Header, ...] | None:
-    try:
-        headers: Any = read_headers(message) or ()
-    except (SystemError, UnicodeDecodeError):
-        return None
-    return tuple((name, _bytes(value)) for name, value in headers)
-
-
-def _bytes(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value
 
 
 def _at(partition: Partition, offset: int = OFFSET_INVALID) -> TopicPartition:

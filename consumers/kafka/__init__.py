@@ -1,0 +1,15 @@
+"""The Kafka side of the consumer: the only package beside the relay's that knows the client."""
+
+from consumers.kafka.reader import TopicReader
+from consumers.kafka.source import PROPERTIES, QUIET_SECONDS, ErrorReport, Source
+from consumers.kafka.writer import NotWritten, TopicWriter
+
+__all__ = [
+    "PROPERTIES",
+    "QUIET_SECONDS",
+    "ErrorReport",
+    "NotWritten",
+    "Source",
+    "TopicReader",
+    "TopicWriter",
+]
