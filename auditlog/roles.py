@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 import psycopg
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
@@ -91,9 +92,10 @@ def grant(connection: BaseDatabaseWrapper) -> bool:
     """
     Give each role its rights on the tables and functions of the current schema, and take away all others.
 
-    Safe to repeat. Returns False, having done nothing, where the roles do not exist.
+    Safe to repeat, also beside running processes: in one transaction, so that nobody is without a right meanwhile.
+    Returns False, having done nothing, where the roles do not exist.
     """
-    with connection.cursor() as cursor:
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         cursor.execute(EXISTING_ROLES, [[role.value for role in Role]])
         if cursor.fetchone() != (len(Role),):
             return False

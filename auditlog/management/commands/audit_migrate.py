@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,8 +17,11 @@ from auditlog.routers import READ_MODEL_ALIAS, one_database
 # Any number that nobody else locks.
 LOCK_KEY = int.from_bytes(b"auditlog", "big")
 LOCK_TIMEOUT_SECONDS = 10.0
-# Wait for the process that migrates, however long it takes. The lock ends with its session, also if that dies.
-LOCK = "SET lock_timeout = 0; SELECT pg_advisory_lock({})"
+# Asked for again and again, in a statement of its own each time: one that waited inside PostgreSQL would hold a
+# snapshot, and an index that the other process builds CONCURRENTLY would wait for that, forever. The lock ends with its
+# session, also if that dies.
+LOCK = "SELECT pg_try_advisory_lock(%s)"
+LOCK_POLL_SECONDS = 0.5
 
 
 class Command(BaseCommand):
@@ -44,20 +48,28 @@ class Command(BaseCommand):
         aliases = [DEFAULT_DB_ALIAS] if one_database() else [DEFAULT_DB_ALIAS, READ_MODEL_ALIAS]
         try:
             for alias in aliases:
-                with _locked(alias):
+                with self._locked(alias):
                     _limit_waiting(alias, seconds=options["lock_timeout"])
                     call_command("migrate", database=alias, interactive=False, verbosity=options["verbosity"])
         except (DatabaseError, psycopg.Error) as exc:
             raise CommandError(f"The database was not migrated: {exc}") from exc
         call_command("audit_partitions", stdout=self.stdout)
 
+    @contextmanager
+    def _locked(self, alias: str) -> Iterator[None]:
+        """Wait for the lock, and hold it on a session of its own: the migrations' may be closed in between."""
+        with psycopg.connect(**connections[alias].get_connection_params(), autocommit=True) as session:
+            if not _takes_lock(session):
+                self.stdout.write(f"Another process migrates {alias}: waiting for its end.")
+                self.stdout.flush()
+                while not _takes_lock(session):
+                    time.sleep(LOCK_POLL_SECONDS)
+            yield
 
-@contextmanager
-def _locked(alias: str) -> Iterator[None]:
-    """Hold the lock on a session of its own: the migrations' may be closed in between."""
-    with psycopg.connect(**connections[alias].get_connection_params(), autocommit=True) as session:
-        session.execute(LOCK.format(LOCK_KEY).encode())
-        yield
+
+def _takes_lock(session: psycopg.Connection[Any]) -> bool:
+    """Take the lock if it is free, and tell whether it was."""
+    return session.execute(LOCK, [LOCK_KEY]).fetchone() == (True,)
 
 
 def _limit_waiting(alias: str, *, seconds: float) -> None:
