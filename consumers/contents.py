@@ -17,7 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.types.json import Jsonb
 
 from consumers.deadletters import Undeliverable
-from consumers.decode import UUID_VERSION, Rejected, mislabelled
+from consumers.decode import UUID_VERSION, Rejected, foreign, mislabelled
 from consumers.faults import DATABASE_ERRORS, ConsumerError, described, is_data_error
 from consumers.reasons import DeadLetterReason
 from consumers.records import Record, described_headers
@@ -80,6 +80,8 @@ _decoder = msgspec.json.Decoder(Chunk)
 
 def decode(record: Record) -> Chunk | Rejected:
     """Return the chunk that a record holds, or why it holds none. Pure."""
+    if rejected := foreign(record):
+        return rejected
     if not record.value:
         return Rejected(DeadLetterReason.EMPTY_VALUE, "The record has no value.")
     try:

@@ -25,6 +25,8 @@ from consumers.records import Record
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UUID_VERSION = 7
+# How the type of what can be read here ends; another version says that the same bytes mean something else.
+TYPE_VERSION = b".v1"
 # A NUL that is escaped in JSON: an odd number of backslashes before it.
 ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -145,7 +147,7 @@ _context_decoder = msgspec.json.Decoder(_Context | None)
 
 def decode(record: Record, *, horizon: Horizon) -> Row | Rejected:
     """Return the row that the record stands for, or why it stands for none."""
-    rejected = _unreadable(record)
+    rejected = foreign(record) or _unreadable(record)
     if rejected is not None or record.value is None:
         return rejected or Rejected(DeadLetterReason.EMPTY_VALUE, "The record has no value.")
     try:
@@ -164,6 +166,14 @@ def decode(record: Record, *, horizon: Horizon) -> Row | Rejected:
     except OverflowError:
         return Rejected(DeadLetterReason.OUT_OF_HORIZON, "The event is dated beyond the calendar.")
     return rejected or _row(record, event, occurred_at, (before, after), (actor, context))
+
+
+def foreign(record: Record) -> Rejected | None:
+    """Return that the header names a version of the format that is not this one, if it does."""
+    event_type = record.header("ce_type")
+    if event_type is None or event_type.endswith(TYPE_VERSION):
+        return None
+    return Rejected(DeadLetterReason.UNKNOWN_VERSION, "`ce_type` does not end with `.v1`.")
 
 
 def mislabelled(record: Record, event_id: UUID) -> Rejected | None:

@@ -14,6 +14,7 @@ class DeadLetterReason(StrEnum):
     INVALID_EVENT = "invalid_event"  # JSON, but keys are missing or have wrong types
     UNSTORABLE_TEXT = "unstorable_text"  # NUL or a lone surrogate, which PostgreSQL's text and jsonb cannot hold
     INVALID_EVENT_ID = "invalid_event_id"  # not a UUIDv7, or its time is not that of the event
+    UNKNOWN_VERSION = "unknown_version"  # ce_type names a version of the format that this consumer cannot read
     HEADER_MISMATCH = "header_mismatch"  # ce_id contradicts the event's id
     HASH_MISMATCH = "hash_mismatch"  # the chunks of a content are not what its SHA-256 says
     OUT_OF_HORIZON = "out_of_horizon"  # dated where no partition may be made

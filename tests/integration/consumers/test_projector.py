@@ -133,6 +133,12 @@ def test_i7_a_malformed_record_is_a_dead_letter_and_its_neighbours_are_stored(pr
     assert letter.reason == DeadLetterReason.INVALID_JSON
 
 
+def test_i7_a_record_of_a_newer_version_is_a_dead_letter_and_its_neighbours_are_stored(projector: Projector) -> None:
+    newer = Record(ONE, 1, b"17", good(1).value, (("ce_type", b"auditlog.doctors.doctor.update.v2"),))
+    stored = projector.store(Batch((good(0), newer, good(2)), {ONE: None}))
+    assert (stored.events, letters(), next_offsets()) == (2, [(1, "unknown_version")], {ONE: 3})
+
+
 @pytest.mark.parametrize(
     "refused",
     [

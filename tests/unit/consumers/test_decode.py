@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumers import contents
 from consumers.decode import Rejected, Row, decode
 from consumers.reasons import DeadLetterReason as Reason
 from consumers.records import Record
@@ -94,6 +95,16 @@ def test_keys_that_are_not_known_yet_are_no_fault() -> None:
     value["source"]["hereafter"] = True
     value["audit"]["actor"]["hereafter"] = 1
     assert '"hereafter": 1' in (row_of(value).actor or "")
+
+
+def test_a_newer_version_is_not_read_as_if_it_were_this_one() -> None:
+    newer = record(event(), headers=[("ce_type", b"auditlog.doctors.doctor.update.v2")])
+    assert reason_of(newer) is Reason.UNKNOWN_VERSION
+    # Not even text: what it is, a newer consumer knows.
+    assert reason_of(record(b"\xff", headers=newer.headers or ())) is Reason.UNKNOWN_VERSION
+    assert contents.decode(newer) == decode(newer, horizon=HORIZON)
+    this = record(event(), headers=[("ce_type", b"auditlog.doctors.doctor.update.v1")])
+    assert isinstance(decode(this, horizon=HORIZON), Row)
 
 
 def test_an_event_of_another_producer_may_know_milliseconds_only() -> None:
