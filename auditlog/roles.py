@@ -47,7 +47,7 @@ APPLICATION_TABLES: dict[Role, str] = {Role.APP: "SELECT, INSERT, UPDATE, DELETE
 # By the beginning of the name: the functions that change something.
 FUNCTIONS: dict[str, tuple[Role, ...]] = {
     "auditlog_emit": (Role.APP,),
-    "auditlog_record": (Role.APP, Role.RELAY),
+    "auditlog_record": (Role.APP, Role.RELAY, Role.CONSUMER),
     "auditlog_hash": (Role.APP,),
     "auditlog_remember": (Role.APP,),
     "auditlog_ensure_partition": (Role.CONSUMER,),

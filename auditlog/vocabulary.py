@@ -30,6 +30,8 @@ class Action(StrEnum):
     AUDITING_DISABLED = "auditing_disabled"  # writes of a model go uncaptured
     OUTBOX_REQUEUED = "outbox_requeued"  # parked events are to be published after all
     OUTBOX_DROPPED = "outbox_dropped"  # parked events were removed: they will never be published
+    DEAD_LETTERS_REQUEUED = "dead_letters_requeued"  # records that were no events were tried again
+    DEAD_LETTERS_DISCARDED = "dead_letters_discarded"  # records that are no events are to be none for good
 
 
 class Category(StrEnum):

@@ -1,4 +1,4 @@
-"""Keeps records that could not become events."""
+"""Keeps records that could not become events, and counts those about which nobody has decided yet."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ INSERT INTO consumers_deadletter (topic, partition, "offset", key, headers, valu
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp())
 ON CONFLICT (topic, partition, "offset") DO NOTHING
 """
+# Index: consumers_deadletter_open.
+OPEN = "SELECT reason, count(*) FROM consumers_deadletter WHERE decision IS NULL GROUP BY reason"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,13 @@ def insert(connection: BaseDatabaseWrapper, letters: Sequence[Undeliverable]) ->
         return
     with connection.cursor() as cursor:
         cursor.executemany(INSERT, [_values(letter) for letter in letters])
+
+
+def open_by_reason(connection: BaseDatabaseWrapper) -> dict[str, int]:
+    """Return how many dead letters of each reason are open; a reason that has none is left out."""
+    with connection.cursor() as cursor:
+        cursor.execute(OPEN)
+        return dict(cursor.fetchall())
 
 
 def _values(letter: Undeliverable) -> list[Any]:

@@ -13,6 +13,7 @@ from consumers import metrics
 from consumers.faults import BrokersUnavailable, OffsetConflict, Unavailable
 from consumers.projector import Projector
 from consumers.records import Batch, Partition
+from consumers.survey import Survey
 
 log = structlog.get_logger(__name__)
 
@@ -64,8 +65,10 @@ class Loop:
 
     def run(self) -> None:
         """Consume until `stop` is set; a batch that is being stored is finished first."""
+        survey = Survey(self.projector)
         while not self.stop.is_set():
             self.beat()
+            survey.look()
             batch = self.source.fetch(rows=self.batch_rows, seconds=self.batch_seconds)
             if batch.records:
                 self._store(batch)

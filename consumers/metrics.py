@@ -7,6 +7,11 @@ from prometheus_client import Counter, Gauge, Histogram
 STORED = Counter("auditlog_consumer_events_stored", "Events that became rows of the read model.")
 REPEATED = Counter("auditlog_consumer_events_repeated", "Records whose event the read model held already.")
 DEAD_LETTERS = Counter("auditlog_consumer_dead_letters", "Records that became dead letters.", ["reason"])
+OPEN_DEAD_LETTERS = Gauge(
+    "auditlog_consumer_open_dead_letters",
+    "Dead letters about which nobody has decided yet, in the database.",
+    ["reason"],
+)
 OFFSET_CONFLICTS = Counter("auditlog_consumer_offset_conflicts", "Batches given up: another consumer was first.")
 UNAVAILABLE = Counter("auditlog_consumer_database_unavailable", "Attempts to store that the database could not take.")
 BATCH_SECONDS = Histogram("auditlog_consumer_batch_seconds", "Time to decode and store one batch, in seconds.")

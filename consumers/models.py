@@ -6,14 +6,14 @@ from typing import ClassVar
 
 from django.db import models
 
-from consumers.reasons import DeadLetterReason
+from consumers.reasons import DeadLetterReason, Decision
 
 
 class DeadLetter(models.Model):
     """
     A record as it stood on its topic, and why it is not in the read model; written in the transaction of its offset.
 
-    The bytes are kept, so that the record can be examined and sent again.
+    The bytes are kept, so that it can be examined and tried again. What is decided about it is marked; the row stays.
     """
 
     topic = models.TextField()
@@ -27,6 +27,11 @@ class DeadLetter(models.Model):
     # Where in the event and which error; never what the event says.
     detail = models.TextField()
     at = models.DateTimeField()
+    # Null while it is open.
+    decision = models.TextField(null=True, choices=[(decision.value, decision.name) for decision in Decision])
+    decided_at = models.DateTimeField(null=True)
+    decided_by = models.TextField(null=True)
+    decided_because = models.TextField(null=True)
 
     objects: ClassVar[models.Manager[DeadLetter]]
 
@@ -40,10 +45,30 @@ class DeadLetter(models.Model):
                 name="consumers_deadletter_reason",
             ),
             models.CheckConstraint(
+                condition=models.Q(
+                    decision__isnull=True,
+                    decided_at__isnull=True,
+                    decided_by__isnull=True,
+                    decided_because__isnull=True,
+                )
+                | models.Q(
+                    decision__in=[decision.value for decision in Decision],
+                    decided_at__isnull=False,
+                    decided_by__isnull=False,
+                    decided_because__isnull=False,
+                ),
+                name="consumers_deadletter_decision",
+            ),
+            models.CheckConstraint(
                 condition=models.Q(partition__gte=0, offset__gte=0), name="consumers_deadletter_position"
             ),
         ]
-        indexes = [models.Index(fields=["-at", "-id"], name="consumers_deadletter_at")]
+        indexes = [
+            models.Index(fields=["-at", "-id"], name="consumers_deadletter_at"),
+            models.Index(
+                fields=["reason"], name="consumers_deadletter_open", condition=models.Q(decision__isnull=True)
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.topic}[{self.partition}]@{self.offset}"

@@ -53,6 +53,15 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class _Readable:
+    """Records by what they are."""
+
+    rows: Sequence[tuple[Record, Row]]
+    chunks: Sequence[tuple[Record, Chunk]]
+    dead: Sequence[Undeliverable]
+
+
+@dataclass(frozen=True, slots=True)
 class Projector:
     """Writes the read model for one consumer group."""
 
@@ -83,10 +92,7 @@ class Projector:
             lost) all of it, which the next attempt reports as an OffsetConflict.
         """
         started = time.perf_counter()
-        blobs = topics.blobs_topic()
-        chunks, dead = _chunks(record for record in batch.records if record.partition.topic == blobs)
-        rows, refused = self._decoded(record for record in batch.records if record.partition.topic != blobs)
-        dead += refused
+        readable = self._read(batch.records)
         try:
             with transaction.atomic(using=self.alias, durable=True):
                 # First, so that a consumer that has lost its partitions does no work.
@@ -96,11 +102,7 @@ class Projector:
                     expected=batch.expected,
                     following=batch.next_offsets(),
                 )
-                self.shapes.keep(connections[self.alias])
-                inserted, refused = self._insert(rows)
-                dead += refused
-                kept, refused = contents.store(connections[self.alias], chunks)
-                dead += refused
+                new, dead = self._keep(readable)
                 deadletters.insert(connections[self.alias], dead)
         except OffsetConflict:
             metrics.OFFSET_CONFLICTS.inc()
@@ -108,12 +110,40 @@ class Projector:
         except DATABASE_ERRORS as exc:
             raise self._unavailable(exc) from exc
         self.shapes.committed()
-        new = inserted + kept
         stored = Stored(new, len(batch.records) - new - len(dead), len(dead))
-        if rows:
-            metrics.DELAY_SECONDS.observe((self.clock() - rows[-1][1].occurred_at).total_seconds())
+        if readable.rows:
+            metrics.DELAY_SECONDS.observe((self.clock() - readable.rows[-1][1].occurred_at).total_seconds())
         self._report(batch, stored, dead, time.perf_counter() - started)
         return stored
+
+    def store_again(self, records: Sequence[Record]) -> list[Undeliverable]:
+        """Store records in the caller's transaction, whatever the offsets say; return those that cannot be events."""
+        _new, dead = self._keep(self._read(records))
+        return dead
+
+    def open_dead_letters(self) -> dict[str, int]:
+        """
+        Return how many dead letters are open, by reason.
+
+        :raises Unavailable: if the database does not answer.
+        """
+        try:
+            return deadletters.open_by_reason(connections[self.alias])
+        except DATABASE_ERRORS as exc:
+            raise self._unavailable(exc) from exc
+
+    def _read(self, records: Sequence[Record]) -> _Readable:
+        blobs = topics.blobs_topic()
+        chunks, dead = _chunks(record for record in records if record.partition.topic == blobs)
+        rows, refused = self._decoded(record for record in records if record.partition.topic != blobs)
+        return _Readable(rows, chunks, [*dead, *refused])
+
+    def _keep(self, readable: _Readable) -> tuple[int, list[Undeliverable]]:
+        """Store in the caller's transaction; return how many events are new, and what cannot be an event."""
+        self.shapes.keep(connections[self.alias])
+        inserted, refused = self._insert(readable.rows)
+        kept, damaged = contents.store(connections[self.alias], readable.chunks)
+        return inserted + kept, [*readable.dead, *refused, *damaged]
 
     def _decoded(self, records: Iterable[Record]) -> tuple[list[tuple[Record, Row]], list[Undeliverable]]:
         earliest, end = partitions.horizon(now=self.clock(), months_ahead=settings.AUDITLOG_PARTITION_MONTHS_AHEAD)

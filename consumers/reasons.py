@@ -1,4 +1,4 @@
-"""Why a record became a dead letter: a closed vocabulary that dashboards and operators share."""
+"""Why a record became a dead letter, and what was decided: vocabularies that dashboards and operators share."""
 
 from __future__ import annotations
 
@@ -19,3 +19,10 @@ class DeadLetterReason(StrEnum):
     HASH_MISMATCH = "hash_mismatch"  # the chunks of a content are not what its SHA-256 says
     OUT_OF_HORIZON = "out_of_horizon"  # dated where no partition may be made
     REFUSED_BY_DATABASE = "refused_by_database"  # readable, yet the database could not store it
+
+
+class Decision(StrEnum):
+    """What an operator decided about a dead letter; it is open until then. Changing a member is an interface change."""
+
+    REQUEUED = "requeued"  # tried again, and stored
+    DISCARDED = "discarded"  # it is not to be an event

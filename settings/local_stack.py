@@ -21,7 +21,7 @@ ROLES = {
     "outbox_requeue": "auditlog_relay",
     "run_consumer": "auditlog_consumer",
     "audit_reconcile": "auditlog_reader",
-    "dead_letters": "auditlog_reader",
+    "dead_letters": "auditlog_consumer",
 }
 NAMES = (
     "DATABASE_URL",

@@ -52,13 +52,19 @@ def append_system(
         label=topics.SYSTEM_MODEL,
         topic=topics.system_topic(),
         table="",
-        key=(actor and (actor.repr or actor.id)) or NOBODY,
+        key=principal(),
         action=action,
         category=category,
         data=data,
         members=context.render_members(actor=actor, reason=clean(reason, limit=context.REASON_CHARACTERS) or None),
     )
     return append(connection, message)
+
+
+def principal() -> str:
+    """Return who acts at this moment, as the key of a system event."""
+    actor = context.actor_of_write()
+    return (actor and (actor.repr or actor.id)) or NOBODY
 
 
 def append(connection: BaseDatabaseWrapper, message: Message) -> UUID | None:

@@ -67,7 +67,10 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('auditlog_auditlog partitions', 0));
-    IF to_regclass(partition_name) IS NOT NULL THEN
+    -- A query, which sees what committed until now; to_regclass may remember from before the lock that there is none.
+    IF EXISTS (
+        SELECT FROM pg_class c WHERE c.relname = partition_name AND c.relnamespace = current_schema()::regnamespace
+    ) THEN
         RETURN false;
     END IF;
     -- Attached rather than created in place: readers and writers of other months are not locked out.

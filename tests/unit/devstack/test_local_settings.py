@@ -46,7 +46,7 @@ def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
         ("outbox_requeue", "relay", "reader"),
         ("run_relay", "relay", "reader"),
         ("audit_reconcile", "reader", "reader"),
-        ("dead_letters", "reader", "reader"),
+        ("dead_letters", "consumer", "consumer"),
         ("run_consumer", "consumer", "consumer"),
     ],
 )
