@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('consumers', '0002_hash_mismatch'),
+        ('consumers', '0004_validate_reasons'),
     ]
 
     operations = [
