@@ -4,11 +4,12 @@
 # Pin the base by its digest where you build: --build-arg PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:…
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
-# Dependencies, by hash. No compiler: all of them are wheels.
+# Dependencies, by hash. No compiler: all of them are wheels. REQUIREMENTS=otel: with OpenTelemetry, for AUDITLOG_TRACING.
 FROM ${PYTHON_IMAGE} AS dependencies
+ARG REQUIREMENTS=base
 RUN python -m venv /opt/venv
-COPY requirements/base.txt /tmp/base.txt
-RUN /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: -r /tmp/base.txt \
+COPY requirements/${REQUIREMENTS}.txt /tmp/requirements.txt
+RUN /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: -r /tmp/requirements.txt \
     && /opt/venv/bin/python -m pip uninstall --yes pip setuptools
 
 # The application, its static files, and a look at whether it starts at all.

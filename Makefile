@@ -61,6 +61,7 @@ format: $(STAMP)  ## rewrite in the project's format
 
 lock: $(STAMP)  ## resolve requirements/*.in anew, with hashes
 	$(BIN)/python -m uv pip compile -q --generate-hashes --python-version 3.11 requirements/base.in -o requirements/base.txt
+	$(BIN)/python -m uv pip compile -q --generate-hashes --python-version 3.11 -c requirements/base.txt requirements/base.in requirements/otel.in -o requirements/otel.txt
 	$(BIN)/python -m uv pip compile -q --generate-hashes --python-version 3.11 requirements/dev.in -o requirements/dev.txt
 	$(BIN)/python -m uv pip compile -q --generate-hashes --python-version 3.11 requirements/peers.in -o requirements/peers.txt
 

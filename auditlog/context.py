@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from structlog.contextvars import bound_contextvars
+
 from auditlog.actors import Actor, os_user, process_actor
 from auditlog.request import RequestFacts
 from auditlog.text import clean, encode
@@ -97,10 +99,11 @@ def disable_auditlog(*, reason: str = "") -> Iterator[None]:
 
 @contextlib.contextmanager
 def request_scope(facts: RequestFacts) -> Iterator[None]:
-    """Attribute the writes of this block to a request; nothing set inside survives it."""
+    """Attribute the writes and the log lines of this block to a request; nothing set inside survives it."""
     token = _current.set(Circumstances(request=facts))
     try:
-        yield
+        with bound_contextvars(**facts.log_fields):
+            yield
     finally:
         _current.reset(token)
 

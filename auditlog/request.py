@@ -11,15 +11,18 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
+from auditlog import tracing
 from auditlog.actors import Actor
 from auditlog.text import clean
 from auditlog.vocabulary import ActorType
 
-# W3C Trace Context, section 3.2: version 00, neither id all zeros.
-TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 REQUEST_ID = re.compile(r"[!-~]{1,128}")
 USER_AGENT_CHARACTERS = 512
 PATH_CHARACTERS = 2_048
+# Where a request carries what was found out about it; no header gets there.
+REQUEST_ID_KEY = "auditlog.request_id"
+LOG_FIELDS_KEY = "auditlog.log_fields"
+TRACEPARENT_KEY = "auditlog.traceparent"
 
 
 class RequestFacts:
@@ -28,8 +31,9 @@ class RequestFacts:
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
         self._resolving = False
-        self.request_id = _request_id(request)
-        self.traceparent = _traceparent(request)
+        self.request_id = request_id_of(request)
+        self.traceparent = traceparent_of(request)
+        self.log_fields = log_fields(request)
         self._fixed = {
             "remote_addr": remote_addr(request),
             "user_agent": clean(_unicode(request.headers.get("User-Agent", "")), limit=USER_AGENT_CHARACTERS) or None,
@@ -65,6 +69,29 @@ class RequestFacts:
         return {**self._fixed, "session": self.session()}
 
 
+def request_id_of(request: HttpRequest) -> str:
+    """Return the id of a request: the caller's where it is one, else one made at the first call."""
+    if REQUEST_ID_KEY not in request.META:
+        given = request.headers.get(str(getattr(settings, "AUDITLOG_CID_HEADER", "X-Request-ID")), "")
+        request.META[REQUEST_ID_KEY] = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return str(request.META[REQUEST_ID_KEY])
+
+
+def traceparent_of(request: HttpRequest) -> str | None:
+    """Return the trace context that the events of a request carry: that of its span, else the caller's."""
+    return request.META.get(TRACEPARENT_KEY) or tracing.valid(request.headers.get("traceparent", ""))
+
+
+def log_fields(request: HttpRequest) -> dict[str, str]:
+    """Return what tells the log lines of a request from all others, and leave it with the request."""
+    fields: dict[str, str] | None = request.META.get(LOG_FIELDS_KEY)
+    if fields is None:
+        trace_id = tracing.trace_id(traceparent_of(request))
+        fields = {"request_id": request_id_of(request)} | ({"trace_id": trace_id} if trace_id else {})
+        request.META[LOG_FIELDS_KEY] = fields
+    return fields
+
+
 def remote_addr(request: HttpRequest) -> str | None:
     """
     Return the client's address: the peer's, or what the outermost trusted proxy saw.
@@ -87,13 +114,3 @@ def _unicode(header: str) -> str:
         return header.encode("latin-1").decode()
     except UnicodeError:
         return header
-
-
-def _request_id(request: HttpRequest) -> str:
-    given = request.headers.get(str(getattr(settings, "AUDITLOG_CID_HEADER", "X-Request-ID")), "")
-    return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-
-
-def _traceparent(request: HttpRequest) -> str | None:
-    given = request.headers.get("traceparent", "")
-    return given if TRACEPARENT.fullmatch(given) else None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.conf import settings
 from django.db import connections, transaction
 from django.utils import timezone
 
-from auditlog import partitions, topics
+from auditlog import partitions, topics, tracing
 from auditlog.partitions import time_of
 from auditlog.routers import READ_MODEL_ALIAS
 from consumers import contents, deadletters, metrics, offsets
@@ -24,8 +25,14 @@ from consumers.faults import DATABASE_ERRORS, OffsetConflict, Unavailable, descr
 from consumers.kept_shapes import KeptShapes
 from consumers.reasons import DeadLetterReason
 from consumers.records import Batch, Partition, Record
+from consumers.spans import record_spans, traceparent_of
+
+if TYPE_CHECKING:
+    from auditlog.spans import Tracer
 
 log = structlog.get_logger(__name__)
+# Asked before a line is made for each event.
+DEBUG_LOG = logging.getLogger(__name__)
 
 COLUMNS = ", ".join(f'"{name}"' for name in Row._fields)
 # A table of the session: made once for each connection, emptied by each commit. Without the parent's indexes.
@@ -69,6 +76,8 @@ class Projector:
     alias: str = READ_MODEL_ALIAS
     clock: Callable[[], datetime] = timezone.now
     shapes: KeptShapes = field(default_factory=KeptShapes, compare=False)
+    # Makes a span of each event that belongs to a sampled trace.
+    tracer: Tracer | None = None
 
     def positions(self, wanted: Iterable[Partition]) -> dict[Partition, int | None]:
         """
@@ -91,7 +100,7 @@ class Projector:
         :raises Unavailable: if the database cannot store now: nothing was stored, or (an answer to COMMIT that got
             lost) all of it, which the next attempt reports as an OffsetConflict.
         """
-        started = time.perf_counter()
+        started, began_ns = time.perf_counter(), time.time_ns()
         readable = self._read(batch.records)
         try:
             with transaction.atomic(using=self.alias, durable=True):
@@ -114,6 +123,7 @@ class Projector:
         if readable.rows:
             metrics.DELAY_SECONDS.observe((self.clock() - readable.rows[-1][1].occurred_at).total_seconds())
         self._report(batch, stored, dead, time.perf_counter() - started)
+        self._trace(batch, readable.rows, dead, began_ns)
         return stored
 
     def store_again(self, records: Sequence[Record]) -> list[Undeliverable]:
@@ -204,14 +214,29 @@ class Projector:
         metrics.BATCH_RECORDS.observe(len(batch.records))
         for letter in dead:
             metrics.DEAD_LETTERS.labels(letter.reason).inc()
-            log.error("consumer.dead_letter", reason=letter.reason, detail=letter.detail, **_where(letter.record))
+            facts = {**_where(letter.record), "trace_id": tracing.trace_id(traceparent_of(letter.record))}
+            log.error("consumer.dead_letter", reason=letter.reason, detail=letter.detail, **facts)
         log.info(
             "consumer.stored",
             events=stored.events,
             repeated=stored.repeated,
             dead_letters=stored.dead_letters,
             milliseconds=round(seconds * 1000, 1),
+            **tracing.trace_ids(map(traceparent_of, batch.records)),
         )
+
+    def _trace(
+        self, batch: Batch, rows: Sequence[tuple[Record, Row]], dead: Sequence[Undeliverable], began_ns: int
+    ) -> None:
+        """Say of each event where it went: in the log of those who want to read that, and as spans."""
+        if DEBUG_LOG.isEnabledFor(logging.DEBUG):
+            for record, row in rows:
+                ids = {"event_id": str(row.event_id), "request_id": row.request_id}
+                trace_id = tracing.trace_id(traceparent_of(record))
+                log.debug("consumer.event_stored", **ids, trace_id=trace_id, **_where(record))
+        if self.tracer is not None:
+            errors = {(letter.record.partition, letter.record.offset): str(letter.reason) for letter in dead}
+            record_spans(self.tracer, batch.records, group=self.group, began_ns=began_ns, errors=errors)
 
 
 def _chunks(records: Iterable[Record]) -> tuple[list[tuple[Record, Chunk]], list[Undeliverable]]:

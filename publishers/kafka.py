@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -23,6 +23,10 @@ from publishers.metrics import TopicTrouble
 from publishers.outbox import Row
 from publishers.outcomes import Batch, Failure, Refused, TopicFailed, Unknown
 from publishers.proven import Proven
+from publishers.spans import ended, send_span
+
+if TYPE_CHECKING:
+    from auditlog.spans import OpenSpan, Tracer
 
 log = structlog.get_logger(__name__)
 
@@ -127,8 +131,9 @@ class Publisher:
     :raises BadConfiguration: if the client cannot be made.
     """
 
-    def __init__(self, *, connection: Mapping[str, Any], source: str) -> None:
-        self._connection, self._source = dict(connection), source
+    def __init__(self, *, connection: Mapping[str, Any], source: str, tracer: Tracer | None = None) -> None:
+        """`source` is `ce_source` of every event; `tracer` makes a span of each that belongs to a sampled trace."""
+        self._connection, self._source, self._tracer = dict(connection), source, tracer
         self._careful = 0
         self._suspicion = False
         self._proven = Proven()
@@ -211,17 +216,23 @@ class Publisher:
             self.serve(0.02)
 
     def _produce(self, row: Row, batch: Batch) -> None:
+        span = send_span(self._tracer, row)
+        labelled = row if span is None else row._replace(traceparent=span.traceparent)
         self._producer.produce(
             row.topic,
             value=row.value,
             key=row.key,
-            headers=headers(row, self._source),
-            on_delivery=partial(self._reported, row, batch),
+            headers=headers(labelled, self._source),
+            on_delivery=partial(self._reported, row, batch, span),
         )
         batch.waiting += 1
 
-    def _reported(self, row: Row, batch: Batch, error: KafkaError | None, message: Message) -> None:
+    def _reported(
+        self, row: Row, batch: Batch, span: OpenSpan | None, error: KafkaError | None, message: Message
+    ) -> None:
         batch.waiting -= 1
+        if span is not None:
+            ended(span, partition=message.partition(), offset=message.offset(), error=error.name() if error else None)
         if error is None:
             batch.published.append(row)
             self._proven.reached(row.topic, row.key, message.partition() or 0)

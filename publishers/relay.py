@@ -11,6 +11,7 @@ it had reported, and begin again with what the outbox holds.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from typing import Any, assert_never
 import psycopg
 import structlog
 
+from auditlog import tracing
 from publishers import ledger, metrics, outbox
 from publishers.backoff import Backoff
 from publishers.kafka import BrokersUnavailable, Publisher
@@ -32,6 +34,8 @@ from publishers.topics import Topics
 from publishers.wake import BALANCE, CHANNEL
 
 log = structlog.get_logger(__name__)
+# Asked before a line is made for each event.
+DEBUG_LOG = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.02
 REPORTS_SECONDS = 0.05
@@ -255,14 +259,23 @@ class Relay:
             self._topics.worked({row.topic for row in batch.published})
             metrics.PUBLISHED.inc(count)
             metrics.DELAY_SECONDS.observe(age_seconds(batch.published))
-            log.info("relay.published", count=count, shards=len(batch.shards))
+            self._tell(batch, count)
+
+    def _tell(self, batch: Batch, count: int) -> None:
+        traces = tracing.trace_ids(row.traceparent for row in batch.published)
+        log.info("relay.published", count=count, shards=len(batch.shards), **traces)
+        if DEBUG_LOG.isEnabledFor(logging.DEBUG):
+            for row in batch.published:
+                trace_id = tracing.trace_id(row.traceparent)
+                log.debug("relay.event_published", event_id=row.event_id, topic=row.topic, trace_id=trace_id)
 
     def _park(self, connection: psycopg.Connection[Any], row: Row, reason: str) -> None:
         self._scanner.parks_in(row.shard)
         if outbox.park(connection, row=row, reason=reason, leases=self._leases):
             self._trouble.succeeded()
             metrics.PARKED.inc()
-            log.error("relay.parked", id=row.id, event_id=row.event_id, topic=row.topic, reason=reason)
+            facts = {"id": row.id, "event_id": row.event_id, "trace_id": tracing.trace_id(row.traceparent)}
+            log.error("relay.parked", **facts, topic=row.topic, reason=reason)
 
     def _give_up(self, reason: GivenUp) -> None:
         """Let go of what is in flight: what was not reported by now is sent again, by whoever owns the shard then."""

@@ -15,6 +15,7 @@ from settings.logs import logging_settings
 from settings.mail import *  # noqa: F403
 from settings.processes import *  # noqa: F403
 from settings.rest import *  # noqa: F403
+from settings.tracing import *  # noqa: F403
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -44,6 +45,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "auditlog.api.probes.ProbeMiddleware",
+    "auditlog.api.tracing.TracingMiddleware",
     "auditlog.api.request_log.RequestLogMiddleware",
     "auditlog.api.timing.TimingMiddleware",
     "auditlog.api.edge.EdgeMiddleware",

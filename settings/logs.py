@@ -13,6 +13,16 @@ from settings.tracebacks import formatted
 LOG_FORMAT = env.choice("LOG_FORMAT", options=("json", "console"), default="json" if env.production else "console")
 LOG_LEVEL = env.choice("LOG_LEVEL", options=("DEBUG", "INFO", "WARNING", "ERROR"), default="INFO")
 
+# What tells the lines of a request from others: left by `auditlog.request`.
+REQUEST_KEY = "auditlog.log_fields"
+
+
+def add_request_ids(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Add the ids of the request to what Django says of its answer: it does so when all middlewares have returned."""
+    request = getattr(event["_record"], "request", None)
+    return {**getattr(request, "META", {}).get(REQUEST_KEY, {}), **event}
+
+
 PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -42,7 +52,7 @@ def logging_settings() -> dict[str, Any]:
             "structlog": {
                 "()": structlog.stdlib.ProcessorFormatter,
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-                "foreign_pre_chain": PROCESSORS,
+                "foreign_pre_chain": [*PROCESSORS, add_request_ids],
             }
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structlog"}},

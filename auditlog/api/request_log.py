@@ -25,8 +25,7 @@ from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 from django.utils.functional import LazyObject, empty
 
-from auditlog.middleware import REQUEST_ID_HEADER
-from auditlog.request import PATH_CHARACTERS
+from auditlog.request import PATH_CHARACTERS, log_fields
 from auditlog.text import clean
 
 log = structlog.get_logger(__name__)
@@ -82,8 +81,7 @@ def _logged(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBas
 
 
 def _finished(request: HttpRequest, response: HttpResponseBase) -> None:
-    answered = {"status": response.status_code, "request_id": response.headers.get(REQUEST_ID_HEADER)}
-    log.info("request.finished", **_asked(request), **answered, user=_user_id(request))
+    log.info("request.finished", **_asked(request), status=response.status_code, user=_user_id(request))
 
 
 def _asked(request: HttpRequest) -> dict[str, Any]:
@@ -94,6 +92,8 @@ def _asked(request: HttpRequest) -> dict[str, Any]:
         "method": clean(request.method or "", limit=METHOD_CHARACTERS),
         "path": clean(request.path, limit=PATH_CHARACTERS),
         "milliseconds": milliseconds,
+        # No longer bound to the context: the middleware that does it has returned.
+        **log_fields(request),
     }
 
 

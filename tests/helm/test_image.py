@@ -45,7 +45,7 @@ def test_the_image_runs_without_root_without_a_shell_and_gets_its_signals_itself
 
 
 def test_the_build_gets_the_application_and_nothing_else() -> None:
-    assert set(allowed()) == PACKAGES | {"manage.py", "requirements/base.txt"}
+    assert set(allowed()) == PACKAGES | {"manage.py", "requirements/base.txt", "requirements/otel.txt"}
 
 
 def test_the_image_has_the_application_its_static_files_and_its_locked_dependencies(image: Image) -> None:

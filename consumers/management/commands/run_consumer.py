@@ -11,9 +11,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from prometheus_client import start_http_server
 
-from auditlog import topics
+from auditlog import topics, tracing
 from auditlog.heartbeat import RunLoop, heartbeat
 from auditlog.stopping import stop_at_signals
+from auditlog.tracing import Service
 from consumers import metrics
 from consumers.kafka import Source
 from consumers.loop import Loop, locator, wait_for_brokers
@@ -49,7 +50,7 @@ class Command(BaseCommand):
 
 
 def _consume(group: str, stop: threading.Event, beat: Callable[[], None]) -> None:
-    projector = Projector(group=group)
+    projector = Projector(group=group, tracer=tracing.tracer(Service.CONSUMER))
     source = Source(connection=settings.KAFKA_CONNECTION, group=group, locate=locator(projector, stop, beat))
     try:
         if wait_for_brokers(source, stop, beat):

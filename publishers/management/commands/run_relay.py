@@ -15,8 +15,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from prometheus_client import start_http_server
 
+from auditlog import tracing
 from auditlog.heartbeat import RunLoop, heartbeat
 from auditlog.stopping import stop_at_signals
+from auditlog.tracing import Service
 from publishers import metrics
 from publishers.kafka import BadConfiguration, Publisher
 from publishers.leases import Leases
@@ -61,7 +63,11 @@ class Command(BaseCommand):
 def _relay(owner: str, stop: threading.Event, beat: Callable[[], None]) -> Relay:
     return Relay(
         parameters=connection_parameters("default"),
-        publisher=Publisher(connection=settings.KAFKA_CONNECTION, source=settings.AUDITLOG_CE_SOURCE),
+        publisher=Publisher(
+            connection=settings.KAFKA_CONNECTION,
+            source=settings.AUDITLOG_CE_SOURCE,
+            tracer=tracing.tracer(Service.RELAY),
+        ),
         leases=Leases(owner=owner, seconds=settings.RELAY_LEASE_SECONDS),
         stop=stop,
         beat=beat,
