@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from django.conf import settings
 from django.db import models
 
@@ -10,6 +13,8 @@ from auditlog.registry import auditlog
 EVENTS_SUFFIX = ".events"
 SYSTEM_MODEL = "auditlog.system"
 BLOBS = "auditlog.blobs"
+# The end of a name that a topic was moved to.
+GENERATION = re.compile(r"(.+)\.v[1-9][0-9]{0,8}")
 
 
 def prefix() -> str:
@@ -42,6 +47,22 @@ def all_topics() -> list[str]:
     """Return every topic that the registered models publish to, sorted."""
     labels = [_label(model) for model in auditlog.get_models()]
     return sorted({system_topic(), blobs_topic(), *map(row_topic, labels), *map(events_topic, labels)})
+
+
+def generation(topic: str, number: int) -> str:
+    """Return the topic that another is moved to for the `number`th time; the first is the topic itself."""
+    return topic if number == 1 else f"{topic}.v{number}"
+
+
+def generations(topic: str, names: Iterable[str]) -> list[str]:
+    """Return those of these names that are the topic itself or that it was moved to."""
+    return sorted(name for name in names if original(name) == topic)
+
+
+def original(name: str) -> str:
+    """Return the topic that was moved to one of this name; the name itself where it is no other's generation."""
+    found = GENERATION.fullmatch(name)
+    return found[1] if found and found[1] in all_topics() and name not in all_topics() else name
 
 
 def _label(model: type[models.Model]) -> str:

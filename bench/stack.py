@@ -101,7 +101,7 @@ class Stack:
         (self._directory / "kafka").mkdir()
         self._start("kafka", self._kafka.prepare(progress=self.say), stop=kafka.stop)
         self.wait_until(self._kafka.answers, what="Kafka")
-        self.manage("kafka_topics")
+        self.manage("kafka_topics", role=Role.RELAY)
         self._kafka_runs = True
 
     def make_topic(self, name: str) -> None:
@@ -114,14 +114,19 @@ class Stack:
         """Return the file that holds what PostgreSQL says."""
         return self._log("postgres")
 
-    def manage(self, *arguments: str) -> None:
+    def manage(self, *arguments: str, role: Role = Role.APP) -> None:
         """
-        Run a command of `manage.py` to its end.
+        Run a command of `manage.py` to its end, as a role.
 
         :raises DevstackError: if it fails.
         """
         done = subprocess.run(
-            [sys.executable, "manage.py", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "DATABASE_URL": self.url(role)},
         )
         if done.returncode:
             raise DevstackError(f"manage.py {arguments[0]} failed: {done.stderr[-LAST_WORDS:]}")

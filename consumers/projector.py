@@ -143,9 +143,9 @@ class Projector:
             raise self._unavailable(exc) from exc
 
     def _read(self, records: Sequence[Record]) -> _Readable:
-        blobs = topics.blobs_topic()
-        chunks, dead = _chunks(record for record in records if record.partition.topic == blobs)
-        rows, refused = self._decoded(record for record in records if record.partition.topic != blobs)
+        blobs = set(topics.generations(topics.blobs_topic(), {record.partition.topic for record in records}))
+        chunks, dead = _chunks(record for record in records if record.partition.topic in blobs)
+        rows, refused = self._decoded(record for record in records if record.partition.topic not in blobs)
         return _Readable(rows, chunks, [*dead, *refused])
 
     def _keep(self, readable: _Readable) -> tuple[int, list[Undeliverable]]:

@@ -143,7 +143,7 @@ class Startup:
         if broker:
             self.supervisor.wait_for(broker.answers, what="Kafka", seconds=START_SECONDS, of="kafka")
         self._say("creating the topics")
-        self.supervisor.step(programs.manage("topics", Role.APP, "kafka_topics"))
+        self.supervisor.step(programs.manage("topics", Role.RELAY, "kafka_topics"))
 
     def _start_service(self, programs: Programs) -> None:
         self._say("starting API, worker, relay and consumer")

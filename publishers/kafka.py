@@ -1,5 +1,5 @@
 """
-The Kafka side of the relay: the only module of this package that knows the client.
+The Kafka side of the relay: with `brokers`, which administers topics, all that knows the client here.
 
 A producer that has reported one failure emits nothing more: it is emptied, thrown away and made anew, and whatever it
 had not reported is sent again from the outbox. So each producer emits for each key an unbroken run of events that
@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from publishers.metrics import TopicTrouble
 from publishers.outbox import Row
@@ -63,7 +61,6 @@ POLL_RECORDS = 100
 QUIET_SECONDS = 10.0
 SPECIFICATION = ("ce_specversion", b"1.0")
 CONTENT = ("content-type", b"application/json")
-VISIBLE_SECONDS = 30.0
 
 REFUSALS = frozenset(
     {
@@ -111,10 +108,6 @@ class BadConfiguration(Exception):
     """The Kafka client does not accept the KAFKA_* settings."""
 
 
-class TopicsRefused(Exception):
-    """The brokers refuse to create topics."""
-
-
 def failure(error: KafkaError, *, alone: bool) -> Failure:
     """Return what an error says of its event; a refusal is believed only of a record that travelled `alone`."""
     if error.code() in FALLOUT or error.fatal():
@@ -134,6 +127,7 @@ class Publisher:
     def __init__(self, *, connection: Mapping[str, Any], source: str, tracer: Tracer | None = None) -> None:
         """`source` is `ce_source` of every event; `tracer` makes a span of each that belongs to a sampled trace."""
         self._connection, self._source, self._tracer = dict(connection), source, tracer
+        self._targets: dict[str, str] = {}
         self._careful = 0
         self._suspicion = False
         self._proven = Proven()
@@ -142,13 +136,20 @@ class Publisher:
 
     def topics(self, *, timeout_seconds: float) -> set[str]:
         """
-        Return all topics that exist; asking for one by name could create it.
+        Return all topics that exist, those that were moved by their own name; asking for one by name could create it.
 
         :raises BrokersUnavailable: if no broker answers.
         """
-        found = _topics(self._producer, timeout_seconds)
+        there = _topics(self._producer, timeout_seconds)
+        moved = {topic: there[target] for topic, target in self._targets.items() if target in there}
+        found = {name: count for name, count in there.items() if name not in self._targets} | moved
         self._proven.found(found)
         return set(found)
+
+    def follow(self, targets: Mapping[str, str]) -> None:
+        """Send the events of these topics to other ones from now on; nothing of a topic that moves may be under way."""
+        self._targets = dict(targets)
+        self._proven.forget()
 
     def send(self, batch: Batch, *, may_go_on: Callable[[], bool]) -> None:
         """
@@ -219,7 +220,7 @@ class Publisher:
         span = send_span(self._tracer, row)
         labelled = row if span is None else row._replace(traceparent=span.traceparent)
         self._producer.produce(
-            row.topic,
+            self._targets.get(row.topic, row.topic),
             value=row.value,
             key=row.key,
             headers=headers(labelled, self._source),
@@ -287,58 +288,7 @@ def headers(row: Row, source: str) -> list[tuple[str, str | bytes | None]]:
     return result
 
 
-def existing_topics(*, connection: Mapping[str, Any], timeout_seconds: float) -> set[str]:
-    """
-    Return the topics that exist.
-
-    :raises BrokersUnavailable: if no broker answers.
-    """
-    return set(_topics(_admin(connection), timeout_seconds))
-
-
-def create_topics(
-    *, connection: Mapping[str, Any], names: Sequence[str], partitions: int, replication: int, in_sync: int
-) -> None:
-    """
-    Create topics that keep everything for ever, and wait until all can be seen; one that exists by now is left alone.
-
-    :raises TopicsRefused: with the brokers' reason for each topic.
-    :raises BrokersUnavailable: if no broker answers, or the topics do not appear.
-    """
-    config = {
-        "cleanup.policy": "delete",
-        "retention.ms": "-1",
-        "retention.bytes": "-1",
-        "min.insync.replicas": str(in_sync),
-    }
-    admin = _admin(connection)  # must live until its futures are done
-    wanted = [NewTopic(name, partitions, replication, config=config) for name in names]
-    refused = []
-    for name, future in admin.create_topics(wanted).items() if wanted else ():
-        try:
-            future.result()
-        except KafkaException as exc:
-            if exc.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                refused.append(f"{name}: {exc.args[0].str()}")
-    if refused:
-        raise TopicsRefused("The brokers did not create these topics:\n  " + "\n  ".join(refused))
-    _await_topics(admin, names)
-
-
-def _await_topics(admin: AdminClient, names: Collection[str]) -> None:
-    deadline = time.monotonic() + VISIBLE_SECONDS
-    while unseen := set(names).difference(_topics(admin, VISIBLE_SECONDS)):
-        if time.monotonic() >= deadline:
-            raise BrokersUnavailable(f"Created, but not to be seen: {', '.join(sorted(unseen))}")
-        time.sleep(0.1)
-
-
-def _admin(connection: Mapping[str, Any]) -> AdminClient:
-    properties: dict[str, Any] = {**connection, "log_level": 2, "error_cb": ErrorReport()}
-    return AdminClient(properties, logger=CLIENT_LOG)
-
-
-def _topics(client: Producer | AdminClient, timeout_seconds: float) -> dict[str, int]:
+def _topics(client: Producer, timeout_seconds: float) -> dict[str, int]:
     """Return the topics that exist, and how many partitions each has."""
     try:
         found = client.list_topics(timeout=timeout_seconds).topics

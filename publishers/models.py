@@ -1,4 +1,4 @@
-"""Who publishes which shards: the leases of the relays."""
+"""Who publishes which shards, the leases of the relays; and which topics were moved."""
 
 from __future__ import annotations
 
@@ -25,6 +25,24 @@ class RelayMember(models.Model):
 
     owner = models.TextField(primary_key=True)
     until = models.DateTimeField()
+    # The version of the routes that it follows, in everything that it has under way.
+    followed = models.BigIntegerField(db_default=0)
 
     def __str__(self) -> str:
         return self.owner
+
+
+class TopicRoute(models.Model):
+    """Where the events of a topic go that was moved, or is being moved; a topic without a route goes to itself."""
+
+    topic = models.TextField(primary_key=True)
+    target = models.TextField()
+    # As many as the target was made with; null before the first move is over.
+    partitions = models.PositiveIntegerField(null=True)
+    # While a move waits for the relays: until then, renewed by who moves, its events are held back.
+    draining_until = models.DateTimeField(null=True)
+    # Grows with each change of any route.
+    version = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.topic} -> {self.target}"

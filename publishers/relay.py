@@ -29,6 +29,7 @@ from publishers.leases import Leases
 from publishers.metrics import GivenUp, TopicTrouble
 from publishers.outbox import SESSION_SETTINGS, Row
 from publishers.outcomes import Batch, Refused, TopicFailed, Unknown
+from publishers.routes import Routes
 from publishers.scanner import SURVEY_SECONDS, Scanner, age_seconds
 from publishers.topics import Topics
 from publishers.wake import BALANCE, CHANNEL
@@ -84,7 +85,7 @@ class Relay:
         self._publisher, self._leases, self._stop, self._limits = publisher, leases, stop, limits
         self._beat = beat
         self._scanner = Scanner(rows=limits.batch_rows, size=limits.batch_bytes)
-        self._topics = Topics()
+        self._topics, self._routes = Topics(), Routes()
         self._in_flight: list[Batch] = []
         self._hints_at = self._ledger_at = 0.0
         # How long no report may come before it is said.
@@ -170,6 +171,11 @@ class Relay:
             metrics.SHARDS.set(len(self._leases.held))
             if lost & in_flight:
                 self._give_up(GivenUp.LEASE_LOST)
+            if self._routes.read(connection):
+                self._publisher.follow(self._routes.targets)
+                self._topics.doubt()
+                log.info("relay.topics_moved", topics=self._routes.targets)
+        self._routes.confirm(connection, owner=self._leases.owner, in_flight=self._topics_in_flight)
 
     def _look_around(self, connection: psycopg.Connection[Any]) -> None:
         """Do what is done now and then."""
@@ -210,7 +216,7 @@ class Relay:
 
     def _fetch(self, connection: psycopg.Connection[Any]) -> list[Row]:
         shards = self._leases.held.keys() - self._leases.leaving - self._shards_in_flight()
-        stopped = self._topics.stopped()
+        stopped = self._topics.stopped() | self._routes.draining
         return self._scanner.fetch(connection, shards=shards, stopped=stopped, in_flight=bool(self._in_flight))
 
     def _admitted(self, rows: list[Row]) -> list[Row]:
@@ -292,6 +298,9 @@ class Relay:
 
     def _shards_in_flight(self) -> set[int]:
         return set[int]().union(*(batch.shards for batch in self._in_flight))
+
+    def _topics_in_flight(self) -> set[str]:
+        return {row.topic for batch in self._in_flight for row in batch.rows}
 
     def _mind_silence(self) -> None:
         """Say it when reports fail to come, and stop the topics where it lies with them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from settings.audit import AUDITLOG_LARGE_EVENT_BYTES
 from settings.env import env
 
 LOCAL_BOOTSTRAP_SERVERS = "127.0.0.1:9092"
@@ -37,6 +38,12 @@ KAFKA_TOPIC_REPLICATION_FACTOR = env.integer("KAFKA_TOPIC_REPLICATION_FACTOR", d
 KAFKA_TOPIC_MIN_INSYNC_REPLICAS = env.integer("KAFKA_TOPIC_MIN_INSYNC_REPLICAS", default=0, maximum=32) or max(
     1, KAFKA_TOPIC_REPLICATION_FACTOR - 1
 )
+# A topic takes events of this size; 0: what the largest event needs, and never less than Kafka's own default.
+KAFKA_TOPIC_MAX_MESSAGE_BYTES = env.integer("KAFKA_TOPIC_MAX_MESSAGE_BYTES", default=0, maximum=1_000_000_000) or max(
+    1_048_588, AUDITLOG_LARGE_EVENT_BYTES + 100_000
+)
+# How long topics keep events; 0: for ever.
+KAFKA_TOPIC_RETENTION_DAYS = env.integer("KAFKA_TOPIC_RETENTION_DAYS", default=0, maximum=36_500)
 KAFKA_CONSUMER_GROUP = env.text("KAFKA_CONSUMER_GROUP", default="auditlog")
 
 # `ce_source` of every event: which service it comes from, as a URI reference.

@@ -19,6 +19,7 @@ ROLES = {
     "run_relay": "auditlog_relay",
     "outbox_status": "auditlog_relay",
     "outbox_requeue": "auditlog_relay",
+    "kafka_topics": "auditlog_relay",
     "run_consumer": "auditlog_consumer",
     "audit_reconcile": "auditlog_reader",
     "dead_letters": "auditlog_consumer",

@@ -112,8 +112,14 @@ class Source:
             raise BrokersUnavailable(str(exc.args[0].str())) from exc
 
     def subscribe(self, topics: Sequence[str]) -> None:
-        """Read these topics as a member of the group, also those that do not exist yet."""
-        self._consumer.subscribe(list(topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
+        """
+        Read these topics as a member of the group, and those that they were moved to, also where they do not exist yet.
+        """
+        # The names of a topic are letters, digits, dots, underscores and hyphens.
+        moved = ["^" + name.replace(".", "\\.") + r"\.v[1-9][0-9]*$" for name in topics]
+        self._consumer.subscribe(
+            [*topics, *moved], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke
+        )
 
     def fetch(self, *, rows: int, seconds: float) -> Batch:
         """Wait at most `seconds` for at most `rows` records, and return those of the partitions held now."""

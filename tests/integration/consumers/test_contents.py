@@ -58,8 +58,8 @@ def chunks_of(content: bytes, *, count: int = 4, **members: Any) -> list[Chunk]:
 class Feed:
     """The partition of a topic that a projector reads."""
 
-    def __init__(self, projector: Projector) -> None:
-        self._projector, self._at = projector, Partition(topics.blobs_topic(), 3)
+    def __init__(self, projector: Projector, topic: str = "") -> None:
+        self._projector, self._at = projector, Partition(topic or topics.blobs_topic(), 3)
         self._next: int | None = None
 
     def store(self, *values: Chunk | bytes | None, key: bytes | None = None) -> Stored:
@@ -110,6 +110,14 @@ def test_chunks_in_any_order_make_the_content(order: Sequence[int], at_once: boo
     assert (str(row.event_id), row.bytes, row.topic, row.partition) == (
         chunks[2]["event_id"], len(CONTENT), topics.blobs_topic(), 3,
     )  # fmt: skip
+
+
+def test_a_content_is_whole_whose_chunks_stand_on_both_sides_of_a_move(projector: Projector) -> None:
+    chunks = chunks_of(CONTENT)
+    Feed(projector).store(*chunks[:2])
+    Feed(projector, f"{topics.blobs_topic()}.v2").store(*chunks[2:])
+    assert whole() == CONTENT
+    assert letters() == []
 
 
 def test_i6_a_record_that_comes_again_changes_nothing(feed: Feed) -> None:

@@ -252,6 +252,20 @@ def test_a_topic_that_appears_later_is_found(projector: Projector) -> None:
     topic.delete()
 
 
+def test_a_topic_is_followed_to_where_it_was_moved(topic: Topic, projector: Projector) -> None:
+    moved, values = Topic(f"{topic.name}.v2", partitions=3), events(9)
+    topic.produce(values[:3])
+    with closing(Reader(topic, projector)) as reader:
+        reader.run_until(lambda: stored_count() == 3)
+        moved.create()
+        moved.produce(values[3:6], partition=2)
+        topic.produce(values[6:])
+        reader.run_until(lambda: stored_count() == 9)
+    assert sorted(stored_ids()) == sorted(ids_of(values))
+    assert next_offsets(topic) == [6]
+    moved.delete()
+
+
 def _stopped(topic: Topic, partition: int) -> float | None:
     labels: dict[str, Any] = {"topic": topic.name, "partition": str(partition)}
     return REGISTRY.get_sample_value("auditlog_consumer_partition_stopped", labels)

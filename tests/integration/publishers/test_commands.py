@@ -1,4 +1,4 @@
-"""What operators run: topics, status, the relay itself."""
+"""What operators run: status, the relay itself."""
 
 from __future__ import annotations
 
@@ -9,20 +9,14 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import ConfigResource
-from confluent_kafka.admin._resource import ResourceType
-from django.conf import LazySettings
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 
-from auditlog import topics
 from auditlog.roles import Role
 from devstack.ports import free_port
 from tests.conftest import RoleUrl, WaitUntil
 from tests.integration.consumers.conftest import acting_as
 from tests.integration.publishers.conftest import StartProcess, StartRelay
 from tests.integration.publishers.rows import Outbox
-from tests.integration.publishers.topics import Broker
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
 
@@ -33,49 +27,6 @@ def report_of(*arguments: str) -> dict[str, Any]:
     call_command(*arguments, "--json", stdout=out)
     report: dict[str, Any] = json.loads(out.getvalue())
     return report
-
-
-@pytest.fixture
-def prefix(settings: LazySettings, topic_prefix: str) -> str:
-    """A prefix of the test's own."""
-    settings.AUDITLOG_TOPIC_PREFIX = topic_prefix
-    return topic_prefix
-
-
-def test_topics_are_said_to_be_missing_then_made_and_then_left_alone(
-    prefix: str, broker: Broker, settings: LazySettings
-) -> None:
-    settings.KAFKA_TOPIC_PARTITIONS = 2
-    wanted = topics.all_topics()
-    assert f"{prefix}.doctors.doctor.events" in wanted
-    assert report_of("kafka_topics", "--dry-run") == {"missing": wanted, "created": []}
-    assert report_of("kafka_topics") == {"missing": wanted, "created": wanted}
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
-    found = admin.list_topics(timeout=10).topics
-    assert all(len(found[name].partitions) == 2 for name in wanted)
-    resource = ConfigResource(ResourceType.TOPIC, f"{prefix}.doctors.doctor")
-    config = admin.describe_configs([resource])[resource].result()
-    kept = {name: config[name].value for name in ("cleanup.policy", "retention.ms", "retention.bytes")}
-    assert kept == {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
-    assert config["min.insync.replicas"].value == "1"
-    assert report_of("kafka_topics") == {"missing": [], "created": []}
-
-
-def test_a_refusal_to_make_topics_is_told_in_the_brokers_words(prefix: str, settings: LazySettings) -> None:
-    settings.KAFKA_TOPIC_REPLICATION_FACTOR = 3
-    with pytest.raises(CommandError, match="did not create") as refused:
-        call_command("kafka_topics")
-    assert f"{prefix}.doctors.doctor: " in str(refused.value)
-    assert "eplication factor" in str(refused.value)
-
-
-def test_topics_cannot_be_made_where_no_broker_answers(
-    prefix: str, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("publishers.management.commands.kafka_topics.TIMEOUT_SECONDS", 0.5)
-    settings.KAFKA_CONNECTION = {"bootstrap.servers": "127.0.0.1:1"}
-    with pytest.raises(CommandError, match=r"No Kafka broker answers: .*\n\(KAFKA_BOOTSTRAP_SERVERS=127\.0\.0\.1:1\)"):
-        call_command("kafka_topics")
 
 
 def test_the_status_tells_what_waits_what_is_parked_and_who_publishes(

@@ -17,6 +17,11 @@ from confluent_kafka.cimpl import NewTopic
 TIMEOUT_SECONDS = 30
 
 
+def few_topics(prefix: str) -> list[str]:
+    """Return topics as a project with one registered model has them: the broker takes its time for each."""
+    return sorted(f"{prefix}.{name}" for name in ("doctors.doctor", "doctors.doctor.events", "auditlog.system.events"))
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """A record as a consumer sees it."""
@@ -57,6 +62,12 @@ class Broker:
         entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry])
         self._admin.incremental_alter_configs([resource])[resource].result(TIMEOUT_SECONDS)
+
+    def settings(self, name: str) -> dict[str, str]:
+        """Return the settings of a topic."""
+        resource = ConfigResource(ResourceType.TOPIC, name)
+        found = self._admin.describe_configs([resource])[resource].result(TIMEOUT_SECONDS)
+        return {entry.name: entry.value for entry in found.values()}
 
     def delete(self, name: str) -> None:
         """Remove a topic."""
