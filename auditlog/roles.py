@@ -48,6 +48,7 @@ APPLICATION_TABLES: dict[Role, str] = {Role.APP: "SELECT, INSERT, UPDATE, DELETE
 FUNCTIONS: dict[str, tuple[Role, ...]] = {
     "auditlog_emit": (Role.APP,),
     "auditlog_record": (Role.APP, Role.RELAY, Role.CONSUMER),
+    "auditlog_offload": (Role.RELAY,),
     "auditlog_hash": (Role.APP,),
     "auditlog_remember": (Role.APP,),
     "auditlog_ensure_partition": (Role.CONSUMER,),

@@ -29,6 +29,7 @@ class Action(StrEnum):
     # Of the system, about no object:
     AUDITING_DISABLED = "auditing_disabled"  # writes of a model go uncaptured
     OUTBOX_REQUEUED = "outbox_requeued"  # parked events are to be published after all
+    OUTBOX_OFFLOADED = "outbox_offloaded"  # parked events gave up their largest values, and are to be published
     OUTBOX_DROPPED = "outbox_dropped"  # parked events were removed: they will never be published
     DEAD_LETTERS_REQUEUED = "dead_letters_requeued"  # records that were no events were tried again
     DEAD_LETTERS_DISCARDED = "dead_letters_discarded"  # records that are no events are to be none for good

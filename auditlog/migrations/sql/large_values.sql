@@ -193,3 +193,95 @@ AS $$
     ORDER BY min(number)
 $$;
 REVOKE ALL ON FUNCTION {schema}.auditlog_parts_of_links FROM PUBLIC;
+
+-- Take values out of a parked event that its topic refuses for its size, largest first, until it has at most `p_bytes`;
+-- and let it be published. Everything else of it stays as it is, byte by byte. Returns its size then; more than `p_bytes`
+-- where what is left cannot be taken out, and null where the event is not parked: nothing was changed. For the relay's
+-- role. Index: primary key (shard, id).
+CREATE FUNCTION {schema}.auditlog_offload(p_shard smallint, p_id bigint, p_bytes integer, p_event_bytes integer)
+RETURNS integer
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    event text := (
+        SELECT value FROM {schema}.auditlog_outboxevent
+        WHERE shard = p_shard AND id = p_id AND parked_at IS NOT NULL FOR UPDATE
+    );
+    size integer;
+BEGIN
+    event := {schema}.auditlog_smaller(event, p_bytes, p_event_bytes);
+    size := octet_length(event);
+    IF size <= p_bytes THEN
+        UPDATE {schema}.auditlog_outboxevent SET value = event, parked_at = NULL, parked_reason = NULL
+        WHERE shard = p_shard AND id = p_id;
+    END IF;
+    RETURN size;
+END
+$$;
+REVOKE ALL ON FUNCTION {schema}.auditlog_offload FROM PUBLIC;
+
+-- The text of an event with references in the place of its largest values, so that it has at most `p_bytes` if it can.
+-- Values are those of its images; of an event without images its `data`, and the fields of its links.
+CREATE FUNCTION {schema}.auditlog_smaller(p_event text, p_bytes integer, p_event_bytes integer) RETURNS text
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+    source text := substr({schema}.auditlog_member(p_event, 'source'), 2, octet_length(p_event));
+    before text := nullif({schema}.auditlog_member(p_event, 'before'), 'null');
+    after text := nullif({schema}.auditlog_member(p_event, 'after'), 'null');
+    audit text := {schema}.auditlog_member(p_event, 'audit');
+    m2m text := nullif({schema}.auditlog_member(audit, 'm2m'), 'null');
+    through text := nullif({schema}.auditlog_member(m2m, 'through'), 'null');
+    data text := nullif({schema}.auditlog_member(audit, 'data'), 'null');
+    too_much integer := octet_length(p_event) - p_bytes;
+BEGIN
+    source := left(source, -1);
+    IF too_much <= 0 OR audit IS NULL THEN
+        RETURN p_event;
+    END IF;
+    IF before IS NOT NULL OR after IS NOT NULL THEN
+        SELECT i.p_before, i.p_after INTO before, after FROM {schema}.auditlog_large_images(
+            before, after, source, 2147483647, p_event_bytes,
+            coalesce(octet_length(before), 0) + coalesce(octet_length(after), 0) - too_much
+        ) i;
+        RETURN {schema}.auditlog_with_members(
+            p_event, ARRAY['before', 'after'], ARRAY[coalesce(before, 'null'), coalesce(after, 'null')]
+        );
+    END IF;
+    IF octet_length(data) > 200 THEN
+        data := {schema}.auditlog_reference(data, source, p_event_bytes);
+    END IF;
+    IF through IS NOT NULL THEN
+        through := (
+            SELECT '{' || string_agg(to_json(key)::text || ':' || (
+                {schema}.auditlog_large_images(
+                    NULL, value, source, 2147483647, p_event_bytes, ((octet_length(through) - too_much) / links)::integer
+                )
+            ).p_after, ',' ORDER BY number) || '}'
+            FROM (SELECT *, count(*) OVER () AS links FROM {schema}.auditlog_members(through)) each_link
+        );
+        m2m := {schema}.auditlog_with_members(m2m, ARRAY['through'], ARRAY[through]);
+    END IF;
+    RETURN {schema}.auditlog_with_members(p_event, ARRAY['audit'], ARRAY[{schema}.auditlog_with_members(
+        audit, ARRAY['m2m', 'data'], ARRAY[coalesce(m2m, 'null'), coalesce(data, 'null')]
+    )]);
+END
+$$;
+REVOKE ALL ON FUNCTION {schema}.auditlog_smaller FROM PUBLIC;
+
+-- The text of one member of a JSON object.
+CREATE FUNCTION {schema}.auditlog_member(p_object text, p_name text) RETURNS text
+LANGUAGE sql VOLATILE
+AS $$ SELECT value FROM {schema}.auditlog_members(p_object) WHERE key = p_name LIMIT 1 $$;
+REVOKE ALL ON FUNCTION {schema}.auditlog_member FROM PUBLIC;
+
+-- A JSON object whose members of these names have other values.
+CREATE FUNCTION {schema}.auditlog_with_members(p_object text, p_names text[], p_values text[]) RETURNS text
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT '{' || string_agg(
+        to_json(key)::text || ':' || coalesce(p_values[array_position(p_names, key)], value), ',' ORDER BY number
+    ) || '}'
+    FROM {schema}.auditlog_members(p_object)
+$$;
+REVOKE ALL ON FUNCTION {schema}.auditlog_with_members FROM PUBLIC;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -185,3 +187,83 @@ def test_what_somebody_else_requeues_meanwhile_is_not_dropped(
         thread.join(30)
     assert failures == [f"Nothing was changed. Not parked: {poison.id}."]
     assert outbox.ids() == {poison.id}
+
+
+def test_i4_an_event_that_gives_up_its_values_is_published_in_order_with_its_id(
+    broker: Broker,
+    narrow: str,
+    topic_prefix: str,
+    outbox: Outbox,
+    start_relay: StartRelay,
+    wait_until: WaitUntil,
+    wait_for_empty: Callable[[], None],
+) -> None:
+    large, small = random_text(20_000), "\\u0000 and 1.50"
+    value = (
+        f'{{"before":null,"after":{{"id":17,"scan":"{large}","note":"{small}","n":1.50}},"op":"c",'
+        f'"source":{{"name":"{topic_prefix}"}},"audit":{{"m2m":null,"data":null}}}}'
+    )
+    broker.create(f"{topic_prefix}.auditlog.blobs", config={"max.message.bytes": "9000"})
+    (poison,) = outbox.add(narrow, "poisoned", value=value)
+    (later,) = outbox.add(narrow, "poisoned")
+    start_relay()
+    wait_until(outbox.parked)
+    assert run("retry", "--id", str(poison.id), "--offload", "--reason", "the topic stays narrow") == {
+        "offloaded": [poison.event_id]
+    }
+    wait_for_empty()
+    first, second = broker.read(narrow)
+    assert [(one.event_id, one.outbox_id) for one in (first, second)] == [
+        (poison.event_id, poison.id),
+        (later.event_id, later.id),
+    ]
+    content = f'"{large}"'.encode()
+    reference = f'{{"$ref": "{hashlib.sha256(content).hexdigest()}", "bytes": {len(content)}}}'
+    assert first.value.decode() == value.replace(content.decode(), reference)
+    chunks = [json.loads(one.value) for one in broker.read(f"{topic_prefix}.auditlog.blobs")]
+    assert len(chunks) > 1
+    assert b"".join(base64.b64decode(chunk["data"]) for chunk in chunks) == content
+    (told,) = broker.read(f"{topic_prefix}.auditlog.system.events")
+    audit = json.loads(told.value)["audit"]
+    assert (audit["action"], audit["reason"]) == ("outbox_offloaded", "the topic stays narrow")
+    assert [event["event_id"] for event in audit["data"]["events"]] == [poison.event_id]
+
+
+@pytest.mark.parametrize("part", ["data", "through"])
+def test_an_event_without_images_gives_up_its_data_or_the_fields_of_its_links(
+    narrow: str, outbox: Outbox, part: str
+) -> None:
+    large = random_text(9_000)
+    links = f'{{"field":"tags","added":["3"],"through":{{"3":{{"note":"{large}","n":1.50}}}}}}'
+    data = f'{{"text":"{large}"}}'
+    m2m, data = (links, "null") if part == "through" else ("null", data)
+    (poison,) = outbox.add(
+        narrow,
+        "a",
+        value='{"before":null,"after":null,"op":"m","source":{"name":"x"},"audit":{"action":"m2m.add","m2m":'
+        f'{m2m},"data":{data}}}}}',
+    )
+    outbox.run("UPDATE auditlog_outboxevent SET parked_at = now(), parked_reason = 'MSG_SIZE_TOO_LARGE'")
+    run("retry", "--all", "--offload", "--max-bytes", "5000", "--reason", "too large")
+    (value,) = outbox.connection.execute(
+        "SELECT value FROM auditlog_outboxevent WHERE id = %s AND parked_at IS NULL", [poison.id]
+    ).fetchone() or ("",)
+    audit = json.loads(value)["audit"]
+    given_up = audit["data"] if part == "data" else audit["m2m"]["through"]["3"].pop("note")
+    assert given_up.keys() == {"$ref", "bytes"}
+    assert audit["m2m"] == (None if part == "data" else {"field": "tags", "added": ["3"], "through": {"3": {"n": 1.5}}})
+
+
+def test_an_event_that_stays_too_large_or_was_parked_for_another_reason_stays_parked(
+    narrow: str, outbox: Outbox
+) -> None:
+    (other,) = park(outbox, narrow, "a")
+    with pytest.raises(CommandError, match=f"Not parked: {other.id}"):
+        run("retry", "--id", str(other.id), "--offload", "--max-bytes", "5000", "--reason", "why")
+    value = f'{{"before":null,"after":{{"id":1}},"source":{{}},"audit":{{"object_repr":"{random_text(9_000)}"}}}}'
+    value = f'{{"before":null,"after":{{"id":1}},"source":{{}},"audit":{{"object_repr":"{random_text(9_000)}"}}}}'
+    outbox.run("UPDATE auditlog_outboxevent SET parked_reason = 'MSG_SIZE_TOO_LARGE', value = %s", value)
+    with pytest.raises(CommandError, match="without its values"):
+        run("retry", "--all", "--offload", "--max-bytes", "5000", "--reason", "why")
+    assert outbox.parked() == {other.id: "MSG_SIZE_TOO_LARGE"}
+    assert outbox.ids() == {other.id}
