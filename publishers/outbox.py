@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import psycopg
@@ -125,7 +125,12 @@ def fetch(connection: psycopg.Connection[Any], *, scans: Sequence[Scan], stopped
         "sizes": [scan.size for scan in scans],
         "stopped": list(stopped),
     }
-    return list(map(Row._make, connection.execute(FETCH, values).fetchall()))
+    with connection.cursor(row_factory=_made_row) as cursor:
+        return cursor.execute(FETCH, values).fetchall()
+
+
+def _made_row(_cursor: Any) -> Callable[[Sequence[Any]], Row]:
+    return Row._make
 
 
 def acknowledge(connection: psycopg.Connection[Any], *, rows: Sequence[Row], leases: Leases) -> int:
@@ -134,7 +139,7 @@ def acknowledge(connection: psycopg.Connection[Any], *, rows: Sequence[Row], lea
 
     Returns how many: not those of shards that were lost meanwhile. Safe to repeat.
     """
-    epochs = {row.shard: leases.held[row.shard] for row in rows if row.shard in leases.held}
+    epochs = {shard: leases.held[shard] for shard in {row.shard for row in rows} if shard in leases.held}
     values = {
         "shards": list(epochs),
         "epochs": list(epochs.values()),

@@ -42,13 +42,14 @@ class Batch:
     waiting: int = 0
     published: list[Row] = field(default_factory=list)
     failures: list[tuple[Row, Failure]] = field(default_factory=list)
+    # Those that have events in this batch.
+    shards: frozenset[int] = field(init=False)
     _seen_waiting: int = -1
     _seen_at: float = 0.0
 
-    @property
-    def shards(self) -> set[int]:
-        """Return the shards that have events in this batch."""
-        return {row.shard for row in self.rows}
+    def __post_init__(self) -> None:
+        """Find the shards once: they are asked for all the time."""
+        self.shards = frozenset(row.shard for row in self.rows)
 
     def quiet_seconds(self, now: float) -> float:
         """Return since when no report came, as far as earlier calls could see."""

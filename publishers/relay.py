@@ -38,7 +38,8 @@ log = structlog.get_logger(__name__)
 # Asked before a line is made for each event.
 DEBUG_LOG = logging.getLogger(__name__)
 
-FIRST_PAUSE_SECONDS = 0.02
+# After something was published, or heard of: what follows soon waits for no hint.
+FIRST_PAUSE_SECONDS = 0.004
 REPORTS_SECONDS = 0.05
 HINTS_SECONDS = 0.5
 LEDGER_SECONDS = 60.0
@@ -262,6 +263,7 @@ class Relay:
             self._wait(self._trouble.failed())
         if count:
             self._trouble.succeeded()
+            self._hurry()
             self._topics.worked({row.topic for row in batch.published})
             metrics.PUBLISHED.inc(count)
             metrics.DELAY_SECONDS.observe(age_seconds(batch.published))
@@ -339,8 +341,12 @@ class Relay:
         self._pause_seconds = min(self._pause_seconds * 2, self._limits.poll_seconds)
         while (left := until - time.monotonic()) > 0 and not self._stop.is_set() and not self._leases.due():
             if self._listen(connection, min(left, SLICE_SECONDS)):
-                self._pause_seconds = min(FIRST_PAUSE_SECONDS, self._limits.poll_seconds)
+                self._hurry()
                 return
+
+    def _hurry(self) -> None:
+        """Look again soon."""
+        self._pause_seconds = min(FIRST_PAUSE_SECONDS, self._limits.poll_seconds)
 
     def _listen(self, connection: psycopg.Connection[Any], seconds: float) -> bool:
         """Take in hints, waiting so long for the first; returns whether there was one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,6 +46,9 @@ class Scanner:
             # What was left out is wanted again, from its beginning.
             self._stopped = stopped
             self._floors.forget()
+        if self.is_halved:
+            # Much is deleted meanwhile: a scan that begins too low walks over all of it.
+            self._survey(connection)
         wanted = sorted(shard for shard in shards if self._half in {None, shard % 2})
         scans = self._shares.scans(wanted, self._floors)
         rows = outbox.fetch(connection, scans=scans, stopped=stopped) if scans else []
@@ -64,17 +67,21 @@ class Scanner:
         now = time.monotonic()
         if now >= self._survey_at:
             self._survey_at = now + SURVEY_SECONDS
-            found = outbox.survey(connection)
-            self._floors.surveyed(xmin=found.xmin, xmax=found.xmax)
-            parked = {shard: count for shard, count in found.parked.items() if shard in held}
-            metrics.PARKED_NOW.set(sum(parked.values()))
-            # Where an event is parked, it and what it holds may return behind what was fetched since: no floor there,
-            # and none for what was fetched before the last such event left.
-            self._floors.forget(self._parked.union(parked))
-            self._parked = set(parked)
+            parked = self._survey(connection)
+            metrics.PARKED_NOW.set(sum(count for shard, count in parked.items() if shard in held))
         if now >= self._full_scan_at:
             self._full_scan_at = now + FULL_SCAN_SECONDS
             self._floors.forget()
+
+    def _survey(self, connection: psycopg.Connection[Any]) -> Mapping[int, int]:
+        """Raise floors by the transactions that are over; returns how many events each shard has parked."""
+        found = outbox.survey(connection)
+        self._floors.surveyed(xmin=found.xmin, xmax=found.xmax)
+        # Where an event is parked, it and what it holds may return behind what was fetched since: no floor there, and
+        # none for what was fetched before the last such event left.
+        self._floors.forget(self._parked.union(found.parked))
+        self._parked = set(found.parked)
+        return found.parked
 
     def parks_in(self, shard: int) -> None:
         """Note that an event of this shard is being parked."""
