@@ -12,7 +12,7 @@ import structlog
 from consumers import metrics
 from consumers.faults import BrokersUnavailable, OffsetConflict, Unavailable
 from consumers.projector import Projector
-from consumers.records import Batch, Partition
+from consumers.records import Batch, Partition, Positions
 from consumers.survey import Survey
 
 log = structlog.get_logger(__name__)
@@ -28,6 +28,13 @@ class BatchSource(Protocol):
     @property
     def partitions(self) -> frozenset[Partition]:
         """The partitions held now."""
+
+    @property
+    def followed(self) -> frozenset[Partition]:
+        """The partitions whose offsets matter, also those that are not read."""
+
+    def follow(self, stored: Positions) -> None:
+        """Read on from where the database stands, where that was moved."""
 
     def check(self, *, timeout_seconds: float) -> None:
         """Raise BrokersUnavailable where nobody answers."""
@@ -65,7 +72,7 @@ class Loop:
 
     def run(self) -> None:
         """Consume until `stop` is set; a batch that is being stored is finished first."""
-        survey = Survey(self.projector)
+        survey = Survey(self.source, self.projector)
         while not self.stop.is_set():
             self.beat()
             survey.look()

@@ -17,6 +17,7 @@ JOIN unnest(%s::text[], %s::integer[]) AS wanted (topic, partition)
   ON o.topic = wanted.topic AND o.partition = wanted.partition
 WHERE o."group" = %s
 """
+LOCK = " ORDER BY o.topic, o.partition FOR UPDATE OF o"
 # Moves offsets from where the writer believes them to be. Who waited for another writer's lock sees its new value here
 # and moves nothing.
 MOVE = """
@@ -34,11 +35,15 @@ ON CONFLICT DO NOTHING
 
 
 def load(
-    connection: BaseDatabaseWrapper, *, group: str, partitions: Collection[Partition]
+    connection: BaseDatabaseWrapper, *, group: str, partitions: Collection[Partition], lock: bool = False
 ) -> dict[Partition, int | None]:
-    """Return the next offset of each of `partitions`; None where the group has stored nothing yet."""
+    """
+    Return the next offset of each of `partitions`; None where the group has stored nothing yet.
+
+    With `lock`, nobody else moves them until the caller's transaction ends.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(LOAD, [[p.topic for p in partitions], [p.number for p in partitions], group])
+        cursor.execute(LOAD + LOCK * lock, [[p.topic for p in partitions], [p.number for p in partitions], group])
         known = {Partition(topic, number): following for topic, number, following in cursor.fetchall()}
     return {partition: known.get(partition) for partition in partitions}
 

@@ -21,6 +21,7 @@ ROLES = {
     "outbox_requeue": "auditlog_relay",
     "kafka_topics": "auditlog_relay",
     "run_consumer": "auditlog_consumer",
+    "consumer_seek": "auditlog_consumer",
     "audit_reconcile": "auditlog_reader",
     "dead_letters": "auditlog_consumer",
 }

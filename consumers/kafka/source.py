@@ -27,7 +27,7 @@ from confluent_kafka import (
 from consumers import metrics
 from consumers.faults import BrokersUnavailable
 from consumers.kafka.records import as_record
-from consumers.records import Batch, Partition, Record
+from consumers.records import Batch, Partition, Positions, Record
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +79,8 @@ class Source:
         """`locate` returns where to read on from, None where the process is to stop; it may block for minutes."""
         self._locate = locate
         self._positions: dict[Partition, int | None] = {}
-        self._stopped: set[Partition] = set()
+        # Where the database stood when they were stopped.
+        self._stopped: dict[Partition, int | None] = {}
         self._backlog: list[Message] = []
         self._paused = False
         self._missing: set[str] = set()
@@ -99,6 +100,11 @@ class Source:
     def partitions(self) -> frozenset[Partition]:
         """The partitions that are assigned and read."""
         return frozenset(self._positions)
+
+    @property
+    def followed(self) -> frozenset[Partition]:
+        """The partitions that are assigned, also those that are not read because they are stopped."""
+        return frozenset((*self._positions, *self._stopped))
 
     def check(self, *, timeout_seconds: float) -> None:
         """
@@ -149,6 +155,18 @@ class Source:
             self._positions[partition] = offset
             self._consumer.seek(_at(partition, _start(offset)))
 
+    def follow(self, stored: Positions) -> None:
+        """Read on from where the database stands, where somebody moved an offset in it; a stopped partition too."""
+        for partition, offset in stored.items():
+            if partition in self._stopped and self._stopped[partition] != offset:
+                self._start_again(partition, offset)
+            elif partition in self._positions and self._positions[partition] != offset:
+                self._consumer.seek(_at(partition, _start(offset)))
+            else:
+                continue
+            self._positions[partition] = offset
+            log.warning("consumer.offset_moved", topic=partition.topic, partition=partition.number, offset=offset)
+
     def pause(self) -> None:
         """Fetch nothing until `resume`, and stay a member of the group."""
         self._paused = True
@@ -198,17 +216,26 @@ class Source:
 
     def _stop(self, partition: Partition, error: KafkaError) -> None:
         """Read this partition no further: records between the stored offset and the topic's are gone."""
+        if partition not in self._positions:
+            return
         log.error(
             "consumer.offset_not_on_topic",
             topic=partition.topic,
             partition=partition.number,
-            stored=self._positions.get(partition),
+            stored=self._positions[partition],
             detail=error.str(),
         )
         metrics.STOPPED.labels(partition.topic, str(partition.number)).set(1)
-        self._stopped.add(partition)
-        if self._positions.pop(partition, None) is not None:
-            self._consumer.pause([_at(partition)])
+        self._stopped[partition] = self._positions.pop(partition)
+        self._consumer.pause([_at(partition)])
+
+    def _start_again(self, partition: Partition, offset: int | None) -> None:
+        # The client's fetcher has given the partition up: it takes no seek, only a new assignment.
+        self._consumer.incremental_unassign([_at(partition)])
+        self._consumer.incremental_assign([_at(partition, _start(offset))])
+        self._consumer.resume([_at(partition)])
+        del self._stopped[partition]
+        metrics.STOPPED.remove(partition.topic, str(partition.number))
 
     def _assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         partitions = [Partition(p.topic, p.partition) for p in assigned]
@@ -229,7 +256,7 @@ class Source:
         for partition in partitions:
             self._positions.pop(partition, None)
             if partition in self._stopped:
-                self._stopped.discard(partition)
+                del self._stopped[partition]
                 metrics.STOPPED.remove(partition.topic, str(partition.number))
         consumer.incremental_unassign(revoked)
         metrics.ASSIGNED.set(len(self._positions))

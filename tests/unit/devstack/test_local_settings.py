@@ -47,6 +47,7 @@ def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
         ("run_relay", "relay", "reader"),
         ("audit_reconcile", "reader", "reader"),
         ("dead_letters", "consumer", "consumer"),
+        ("consumer_seek", "consumer", "consumer"),
         ("run_consumer", "consumer", "consumer"),
     ],
 )
