@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -38,6 +38,12 @@ def months(*, start: datetime, count: int) -> list[datetime]:
 def partition_name(at: datetime) -> str:
     """Return the name of the partition of the month of `at`."""
     return f"auditlog_auditlog_p{month_of(at):%Y%m}"
+
+
+def covered_until(names: Collection[str], *, now: datetime) -> datetime:
+    """Return the first instant from the month of `now` on whose month has no partition among these."""
+    count = len(names)
+    return next(month for month in months(start=now, count=count + 1) if partition_name(month) not in names)
 
 
 def time_of(event_id: UUID) -> datetime:

@@ -45,6 +45,9 @@ class BatchSource(Protocol):
     def advance(self, following: Mapping[Partition, int]) -> None:
         """Note what is stored."""
 
+    def lag(self) -> Mapping[str, int]:
+        """Return how many records there are beyond what is stored, by topic."""
+
     def rewind(self) -> None:
         """Begin again where the database stands."""
 

@@ -23,6 +23,13 @@ DELAY_SECONDS = Histogram(
     "Time from an event to its storage, in seconds.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3_600),
 )
+LAG_EVENTS = Gauge(
+    "auditlog_consumer_lag_events", "Records that the partitions of this process have beyond what is stored.", ["topic"]
+)
+LAG_SECONDS = Gauge("auditlog_consumer_lag_seconds", "Age of the oldest record that was fetched and is not stored.")
+PARTITION_HORIZON_DAYS = Gauge(
+    "auditlog_consumer_partition_horizon_days", "Days until the first month for which the audit log has no partition."
+)
 ASSIGNED = Gauge("auditlog_consumer_partitions_assigned", "Partitions that this process reads.")
 STOPPED = Gauge(
     "auditlog_consumer_partition_stopped",

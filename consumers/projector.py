@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 # Asked before a line is made for each event.
 DEBUG_LOG = logging.getLogger(__name__)
 
+SECONDS_OF_DAY = 86_400
+
 COLUMNS = ", ".join(f'"{name}"' for name in Row._fields)
 # A table of the session: made once for each connection, emptied by each commit. Without the parent's indexes.
 STAGE = f"""
@@ -121,7 +123,9 @@ class Projector:
         self.shapes.committed()
         stored = Stored(new, len(batch.records) - new - len(dead), len(dead))
         if readable.rows:
-            metrics.DELAY_SECONDS.observe((self.clock() - readable.rows[-1][1].occurred_at).total_seconds())
+            now = self.clock()
+            for _record, row in readable.rows:
+                metrics.DELAY_SECONDS.observe((now - row.occurred_at).total_seconds())
         self._report(batch, stored, dead, time.perf_counter() - started)
         self._trace(batch, readable.rows, dead, began_ns)
         return stored
@@ -141,6 +145,19 @@ class Projector:
             return deadletters.open_by_reason(connections[self.alias])
         except DATABASE_ERRORS as exc:
             raise self._unavailable(exc) from exc
+
+    def partition_horizon_days(self) -> float:
+        """
+        Return for how many days from now on the audit log has partitions without a gap.
+
+        :raises Unavailable: if the database does not answer.
+        """
+        try:
+            names = partitions.existing(connections[self.alias])
+        except DATABASE_ERRORS as exc:
+            raise self._unavailable(exc) from exc
+        now = self.clock()
+        return (partitions.covered_until(names, now=now) - now).total_seconds() / SECONDS_OF_DAY
 
     def _read(self, records: Sequence[Record]) -> _Readable:
         blobs = set(topics.generations(topics.blobs_topic(), {record.partition.topic for record in records}))

@@ -1,9 +1,9 @@
-"""Looks now and then at what others may have changed in the read model."""
+"""Looks now and then at what others may have changed: in the read model, and on the topics."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,6 +30,9 @@ class Followed(Protocol):
     def follow(self, stored: Positions) -> None:
         """Read on from where the database stands."""
 
+    def lag(self) -> Mapping[str, int]:
+        """Return how many records there are beyond what is stored, by topic."""
+
 
 @dataclass(slots=True)
 class Survey:
@@ -48,8 +51,12 @@ class Survey:
         if self.clock() < self._due:
             return
         self._due = self.clock() + SECONDS
+        metrics.LAG_EVENTS.clear()
+        for topic, records in self.source.lag().items():
+            metrics.LAG_EVENTS.labels(topic).set(records)
         try:
             count = self.projector.open_dead_letters()
+            metrics.PARTITION_HORIZON_DAYS.set(self.projector.partition_horizon_days())
             self.source.follow(self.projector.positions(self.source.followed))
         except Unavailable as exc:
             log.warning("consumer.database_unavailable", reason=str(exc), next_attempt_seconds=SECONDS)

@@ -32,6 +32,10 @@ GIVEN_UP = Counter("auditlog_relay_given_up", "Times that events in flight were 
 TOPIC_STOPPED = Gauge("auditlog_relay_topic_stopped", "1 while nothing is published to a topic.", ["topic", "trouble"])
 SHARDS = Gauge("auditlog_relay_shards", "Shards that this relay holds.")
 IN_FLIGHT = Gauge("auditlog_relay_in_flight_events", "Events handed to the Kafka client and not settled yet.")
+PENDING = Gauge(
+    "auditlog_relay_pending_events",
+    "Events that wait in the shards of this relay; of each, so many are counted at most.",
+)
 OLDEST_SECONDS = Gauge(
     "auditlog_relay_oldest_event_seconds", "Age of the oldest event that the last scan found or that is under way."
 )

@@ -105,6 +105,13 @@ WITH held AS (
 UPDATE auditlog_outboxevent o SET parked_at = clock_timestamp(), parked_reason = %(reason)s
 WHERE o.shard = %(shard)s AND o.id = %(id)s AND EXISTS (SELECT FROM held)
 """
+# How many events wait in these shards, counted up to a number for each. Index: primary key (shard, id).
+DEPTH = """
+SELECT count(*) FROM unnest(%(shards)s::int[], %(floors)s::bigint[]) AS s (shard, floor)
+CROSS JOIN LATERAL (
+  SELECT FROM auditlog_outboxevent o
+  WHERE o.shard = s.shard AND o.id > s.floor AND o.parked_at IS NULL ORDER BY o.id LIMIT %(most)s) e
+"""
 # Transactions under way, and how many events each shard has parked. Index: auditlog_outboxevent_parked.
 SURVEY = """
 SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint, coalesce((
@@ -160,6 +167,13 @@ def park(connection: psycopg.Connection[Any], *, row: Row, reason: str, leases: 
     """Take an event out of the queue that can never be published; it holds later events of its key."""
     values = {"shard": row.shard, "id": row.id, "reason": reason, "owner": leases.owner}
     return connection.execute(PARK, {**values, "epoch": leases.held.get(row.shard)}).rowcount == 1
+
+
+def depth(connection: psycopg.Connection[Any], *, floors: Mapping[int, int], most: int) -> int:
+    """Return how many events wait behind these ids, by shard; of each shard, `most` are counted at most."""
+    values = {"shards": list(floors), "floors": list(floors.values()), "most": most}
+    row = connection.execute(DEPTH, values).fetchone()
+    return row[0] if row else 0
 
 
 def survey(connection: psycopg.Connection[Any]) -> Survey:

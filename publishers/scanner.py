@@ -17,6 +17,9 @@ from publishers.shares import Shares
 SURVEY_SECONDS = 0.5
 # Floors are a shortcut: now and then everything is looked at, also what no rule foresaw.
 FULL_SCAN_SECONDS = 60.0
+DEPTH_SECONDS = 5.0
+# Counted of each shard at most: counting a long backlog whole would add to it.
+DEPTH_ROWS = 2_000
 
 
 class Scanner:
@@ -31,7 +34,7 @@ class Scanner:
         self._stopped: frozenset[str] = frozenset()
         self._parked: set[int] = set()
         self._half: int | None = None
-        self._survey_at = self._full_scan_at = 0.0
+        self._survey_at = self._full_scan_at = self._depth_at = 0.0
 
     @property
     def is_halved(self) -> bool:
@@ -69,6 +72,10 @@ class Scanner:
             self._survey_at = now + SURVEY_SECONDS
             parked = self._survey(connection)
             metrics.PARKED_NOW.set(sum(count for shard, count in parked.items() if shard in held))
+        if now >= self._depth_at:
+            self._depth_at = now + DEPTH_SECONDS
+            floors = {shard: self._floors.of(shard) for shard in held}
+            metrics.PENDING.set(outbox.depth(connection, floors=floors, most=DEPTH_ROWS))
         if now >= self._full_scan_at:
             self._full_scan_at = now + FULL_SCAN_SECONDS
             self._floors.forget()

@@ -14,7 +14,9 @@ AUDITLOG_REQUEST_LOG_PERCENT = env.integer("REQUEST_LOG_PERCENT", default=100, m
 API_BIND = env.matching(
     "API_BIND", r"\S+:\d+", default="0.0.0.0:8000", expectation="an address and a port, such as 0.0.0.0:8000"
 )
-# One process, whose metrics are then whole; more pods, not more processes, for more load.
+# One process for each pod, and more pods for more load: see docs/reference/metrics.md for what several cost.
+API_WORKERS = env.integer("API_WORKERS", default=1, minimum=1, maximum=64)
+# Of each worker.
 API_THREADS = env.integer("API_THREADS", default=8, minimum=1, maximum=256)
 # How long requests under way may go on after SIGTERM.
 API_GRACEFUL_SECONDS = env.integer("API_GRACEFUL_SECONDS", default=25, minimum=1, maximum=600)

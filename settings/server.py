@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from prometheus_client import start_http_server
+from django.utils.module_loading import import_string
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.local")
+# Several workers keep their metrics in files that each of them can add up. The library looks at the variable when it is
+# imported. A new folder at each start: nothing of an earlier server is counted, however that ended.
+METRICS_FOLDER = tempfile.mkdtemp(prefix="auditlog-metrics-") if settings.API_WORKERS > 1 else ""
+if METRICS_FOLDER:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = METRICS_FOLDER
+
+from prometheus_client import multiprocess  # noqa: E402 - see above
 
 bind = settings.API_BIND
-workers = 1
+workers = settings.API_WORKERS
 worker_class = "gthread"
 threads = settings.API_THREADS
 graceful_timeout = settings.API_GRACEFUL_SECONDS
@@ -29,6 +38,18 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 
 
 def post_worker_init(_worker: Any) -> None:
-    """Serve the metrics of the process that answers requests."""
+    """Serve the metrics on their own port: with several workers, each does, and answers for all."""
     if settings.API_METRICS_PORT:
-        start_http_server(settings.API_METRICS_PORT)
+        import_string("auditlog.exposition.serve")(settings.API_METRICS_PORT)
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Forget what only a living worker has; what one that ended has counted stays."""
+    if METRICS_FOLDER:
+        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(_server: Any) -> None:
+    """Leave no files behind."""
+    if METRICS_FOLDER:
+        shutil.rmtree(METRICS_FOLDER, ignore_errors=True)

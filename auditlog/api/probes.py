@@ -10,6 +10,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseNotFound, JsonResponse
 from django.utils.deprecation import MiddlewareMixin
 
+from auditlog.exposition import registry
 from auditlog.routers import READ_MODEL_ALIAS
 
 # The least that the driver can wait for a server.
@@ -56,10 +57,12 @@ def readyz() -> HttpResponse:
 
 
 def metrics() -> HttpResponse:
-    """Answer with the metrics of this process in Prometheus' text format, unless they have a port of their own."""
+    """Answer with the metrics in Prometheus' text format, unless they have a port of their own."""
     if getattr(settings, "API_METRICS_PORT", 0):
         return HttpResponseNotFound()
-    return HttpResponse(prometheus_client.generate_latest(), content_type=prometheus_client.CONTENT_TYPE_LATEST)
+    return HttpResponse(
+        prometheus_client.generate_latest(registry()), content_type=prometheus_client.CONTENT_TYPE_LATEST
+    )
 
 
 PROBES = {"/livez": livez, "/readyz": readyz, "/metrics": metrics}

@@ -84,6 +84,8 @@ class Source:
         self._backlog: list[Message] = []
         self._paused = False
         self._missing: set[str] = set()
+        # Kafka's time in milliseconds of the oldest record of the last fetch; None where that had none.
+        self._oldest: int | None = None
         self._consumer = Consumer(
             {
                 "client.id": "auditlog-consumer",
@@ -133,7 +135,29 @@ class Source:
         if len(messages) < rows:
             messages += self._consumer.consume(num_messages=rows - len(messages), timeout=seconds)
         records = tuple(record for message in messages if (record := self._record(message)) is not None)
+        self._oldest = (
+            min((at for message in messages if (at := message.timestamp()[1]) > 0), default=None) if records else None
+        )
         return Batch(records, {record.partition: self._positions[record.partition] for record in records})
+
+    def lag(self) -> dict[str, int]:
+        """
+        Return how many records there are beyond what is stored, by topic, as far as the brokers have told.
+
+        They tell it with what they deliver: while nothing is fetched, the numbers stand still.
+        """
+        found: dict[str, int] = {}
+        for partition, position in self._positions.items():
+            low, high = self._consumer.get_watermark_offsets(_at(partition), cached=True)
+            if high >= 0:
+                behind = high - (max(low, 0) if position is None else position)
+                found[partition.topic] = found.get(partition.topic, 0) + max(0, behind)
+        return found
+
+    def lag_seconds(self) -> float:
+        """Return the age of the oldest record of the last fetch, 0 where it had none. For any thread."""
+        oldest = self._oldest
+        return 0.0 if oldest is None else max(0.0, time.time() - oldest / 1000)
 
     def advance(self, following: Mapping[Partition, int]) -> None:
         """Note that everything before these offsets is stored, and tell Kafka for the sake of lag tools."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import traceback
 import uuid
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from django.db import router, transaction
+from django.db.models import Case, Count, F, Min, When
 from django_tasks.base import DEFAULT_TASK_BACKEND_ALIAS, TaskResultStatus
-from django_tasks_db.models import DBTaskResult
+from django_tasks_db.models import DBTaskResult, get_date_max
 
 from auditlog.text import clean
 from doctors.background.claims import Claim, is_free
@@ -22,6 +24,16 @@ log = structlog.get_logger(__name__)
 TRACEBACK_CHARACTERS = 20_000
 
 Entry = DBTaskResult[Any, Any]
+# A task that may run at once has the end of all days in `run_after`.
+DUE_SINCE = Case(When(run_after=get_date_max(), then=F("enqueued_at")), default=F("run_after"))
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Tasks that wait for a worker: how many, and since when the oldest of them does."""
+
+    count: int
+    since: datetime | None
 
 
 def database() -> str:
@@ -41,6 +53,13 @@ def claim(holder: Claim, *, worker: str) -> Entry | None:
             return None
         entry.claim(worker)
         return entry
+
+
+def due() -> Due:
+    """Return what waits for a worker. Served by the index `tasks_db_new_ordering_idx`."""
+    ready = DBTaskResult.objects.using(database()).ready().filter(backend_name=DEFAULT_TASK_BACKEND_ALIAS)
+    found = ready.aggregate(count=Count("pk"), since=Min(DUE_SINCE))
+    return Due(found["count"], found["since"])
 
 
 def finish(entry: Entry, outcome: Outcome, *, retries: Retries, now: datetime) -> bool:

@@ -11,13 +11,14 @@ from datetime import timedelta
 import structlog
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
 from django.utils import timezone
-from django_tasks.base import TaskContext
+from django_tasks.base import TaskContext, TaskResultStatus
 from django_tasks.signals import task_finished, task_started
 from django_tasks.utils import normalize_json
 
 from auditlog.frames import frames_scope
-from doctors.background import queue
+from doctors.background import metrics, queue
 from doctors.background.claims import Claim
+from doctors.background.metrics import Attempt
 from doctors.background.outcomes import Failed, Outcome, Retries, Succeeded
 
 log = structlog.get_logger(__name__)
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 # How soon a task of a worker that died is noticed.
 TAKE_OVER_SECONDS = 2.0
 PRUNE_SECONDS = 3_600.0
+SURVEY_SECONDS = 5.0
 FIRST_WAIT_SECONDS = 0.25
 LONGEST_WAIT_SECONDS = 10.0
 
@@ -58,13 +60,18 @@ class Worker:
 
     def __post_init__(self) -> None:
         self._claim = Claim(queue.database())
-        self._chores = (Regularly(TAKE_OVER_SECONDS, self._take_over), Regularly(PRUNE_SECONDS, self._prune))
+        self._chores = (
+            Regularly(TAKE_OVER_SECONDS, self._take_over),
+            Regularly(PRUNE_SECONDS, self._prune),
+            Regularly(SURVEY_SECONDS, _survey),
+        )
 
     def run(self) -> None:
         """Work until `stop` is set; the task under way is finished first."""
         wait = FIRST_WAIT_SECONDS
         try:
             while not self.stop.is_set():
+                metrics.LAST_LOOP.set_to_current_time()
                 try:
                     worked = self.work_on_one()
                 except (OperationalError, InterfaceError) as exc:
@@ -104,8 +111,11 @@ class Worker:
         try:
             began = time.monotonic()
             outcome = _attempt(entry)
-            if queue.finish(entry, outcome, retries=self.retries, now=timezone.now()):
-                _announce(entry, outcome, seconds=time.monotonic() - began)
+            seconds = time.monotonic() - began
+            noted = queue.finish(entry, outcome, retries=self.retries, now=timezone.now())
+            _count(entry, outcome, seconds=seconds, noted=noted)
+            if noted:
+                _announce(entry, outcome, seconds=seconds)
         finally:
             # After the outcome is committed: until then nobody may take the task over.
             self._claim.release()
@@ -133,6 +143,22 @@ def _attempt(entry: queue.Entry) -> Outcome:
             return Succeeded(normalize_json(task.call(*context, *result.args, **result.kwargs)))
         except Exception as exc:  # noqa: BLE001 - whatever a task raises is noted with it, and it is tried again
             return Failed(exc)
+
+
+def _survey() -> None:
+    found = queue.due()
+    metrics.DUE.set(found.count)
+    metrics.OLDEST_DUE_SECONDS.set(0 if found.since is None else (timezone.now() - found.since).total_seconds())
+
+
+def _count(entry: queue.Entry, outcome: Outcome, *, seconds: float, noted: bool) -> None:
+    ended = Attempt.DONE
+    if not noted:
+        ended = Attempt.LOST
+    elif isinstance(outcome, Failed):
+        ended = Attempt.FAILED if entry.status == TaskResultStatus.FAILED else Attempt.RETRIED
+    metrics.ATTEMPTS.labels(entry.task_path, ended).inc()
+    metrics.ATTEMPT_SECONDS.labels(entry.task_path).observe(seconds)
 
 
 def _announce(entry: queue.Entry, outcome: Outcome, *, seconds: float) -> None:

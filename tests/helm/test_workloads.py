@@ -222,7 +222,7 @@ def test_a_network_policy_lets_in_and_out_what_is_needed() -> None:
         name: {port["port"] for rule in spec["ingress"] for port in rule["ports"]} for name, spec in policies.items()
     }
     assert {name: ports for name, ports in opened.items() if ports} == {
-        "api": {"http", "metrics"}, "relay": {"metrics"}, "consumer": {"metrics"}
+        "api": {"http", "metrics"}, "relay": {"metrics"}, "consumer": {"metrics"}, "worker": {"metrics"}
     }  # fmt: skip
     assert rendered("restricted").of_kind("NetworkPolicy") == []
 

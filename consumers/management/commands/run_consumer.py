@@ -52,6 +52,7 @@ class Command(BaseCommand):
 def _consume(group: str, stop: threading.Event, beat: Callable[[], None]) -> None:
     projector = Projector(group=group, tracer=tracing.tracer(Service.CONSUMER))
     source = Source(connection=settings.KAFKA_CONNECTION, group=group, locate=locator(projector, stop, beat))
+    metrics.LAG_SECONDS.set_function(source.lag_seconds)
     try:
         if wait_for_brokers(source, stop, beat):
             names = topics.all_topics()

@@ -12,6 +12,7 @@ import structlog
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
+from prometheus_client import start_http_server
 
 from auditlog.stopping import Stop, stop_at_signals
 from doctors.background.outcomes import Retries
@@ -33,10 +34,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
+        parser.add_argument(
+            "--metrics-port", type=int, default=0, help="serve Prometheus metrics on this port; 0: nowhere"
+        )
         parser.add_argument("--until-idle", action="store_true", help="end when no task is due")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Work until a signal, or until nothing is left to do."""
+        if options["metrics_port"]:
+            start_http_server(options["metrics_port"])
         with stop_at_signals(second_ends=False) as stop:
             worker = _worker(stop)
             log.info("worker.started", worker=worker.name)

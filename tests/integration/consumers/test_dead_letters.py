@@ -69,6 +69,10 @@ class Nothing:
         """There is nothing to follow."""
         assert stored == {}
 
+    def lag(self) -> dict[str, int]:
+        """Nowhere behind."""
+        return {}
+
 
 def decide(*arguments: str) -> dict[str, Any]:
     """Run the command as somebody, and return its report."""

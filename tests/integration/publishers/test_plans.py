@@ -15,7 +15,7 @@ from auditlog.roles import Role
 from publishers import outbox as statements
 from publishers.floors import Floors
 from publishers.leases import Leases
-from publishers.outbox import ACKNOWLEDGE, FETCH, PARK, SESSION_SETTINGS, SURVEY, Row, Scan
+from publishers.outbox import ACKNOWLEDGE, DEPTH, FETCH, PARK, SESSION_SETTINGS, SURVEY, Row, Scan
 from publishers.shares import Shares
 from tests.conftest import ConnectAs, RoleUrl
 from tests.integration.publishers.rows import Outbox
@@ -133,6 +133,22 @@ def test_an_acknowledgement_goes_to_its_rows_directly(connection: psycopg.Connec
     }
     assert scans_of(explained(connection, ACKNOWLEDGE, values)) == {("Tid Scan", "")}
     assert statements.acknowledge(connection, rows=rows, leases=leases) == len(rows) == 448
+
+
+@pytest.mark.usefixtures("believed")
+def test_the_depth_is_counted_by_the_primary_key_and_not_beyond_its_limit(
+    connection: psycopg.Connection[Any], outbox: Outbox
+) -> None:
+    values = {"shards": list(range(64)), "floors": [0] * 64, "most": 5}
+    plan = explained(connection, DEPTH, values)
+    assert scans_of(plan) == {("Index Scan", "auditlog_outboxevent_pkey")}
+    (rows,) = (n for n in nodes(plan) if n.get("Index Name") == "auditlog_outboxevent_pkey")
+    assert rows["Actual Rows"] * rows["Actual Loops"] == 64 * 5
+    everything = dict.fromkeys(range(64), 0)
+    assert statements.depth(connection, floors=everything, most=5) == 64 * 5
+    assert statements.depth(connection, floors=everything, most=1_000) == 2_000
+    ids = sorted(outbox.ids())
+    assert statements.depth(connection, floors=dict.fromkeys(range(64), ids[1_499]), most=1_000) == 500
 
 
 @pytest.mark.usefixtures("believed")

@@ -18,6 +18,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import auditlog.metrics
 import consumers.metrics
+import doctors.background.metrics
 import publishers.metrics
 from auditlog.api.parameters import LIST
 from auditlog.api.problems import Code
@@ -30,13 +31,14 @@ from auditlog.vocabulary import Action, ActorType, BulkPolicy, Category, FieldCl
 from consumers.decode import Horizon, Row, decode
 from consumers.reasons import DeadLetterReason
 from consumers.records import Partition, Record
+from doctors.background.metrics import Attempt
 from publishers.metrics import GivenUp, TopicTrouble
 from tests.unit.docs.documents import CODE, ROOT, reference, sources
 
 PACKAGES = ("auditlog", "publishers", "consumers", "doctors", "devstack")
 METRICS = {
     metric._name + ("_total" if metric._type == "counter" else ""): metric
-    for module in (auditlog.metrics, publishers.metrics, consumers.metrics)
+    for module in (auditlog.metrics, publishers.metrics, consumers.metrics, doctors.background.metrics)
     for metric in vars(module).values()
     if isinstance(metric, MetricWrapperBase)
 }
@@ -99,7 +101,7 @@ def test_every_metric_is_documented_with_its_type_and_labels() -> None:
     page = reference("metrics")
     rows = {
         CODE.findall(cells[0])[0]: cells
-        for section in ("Capture", "API", "Relay", "Consumer")
+        for section in ("Capture", "API", "Relay", "Consumer", "Worker")
         for cells in page.rows(section)
     }
     documented = {name: cells for name, cells in rows.items() if name.startswith("auditlog_")}
@@ -112,7 +114,11 @@ def test_every_metric_is_documented_with_its_type_and_labels() -> None:
 
 @pytest.mark.parametrize(
     ("values", "section"),
-    [(members(UncapturedReason), "Capture"), (members(GivenUp) | members(TopicTrouble), "Relay")],
+    [
+        (members(UncapturedReason), "Capture"),
+        (members(GivenUp) | members(TopicTrouble), "Relay"),
+        (members(Attempt), "Worker"),
+    ],
 )
 def test_every_value_of_a_label_is_documented(values: set[str], section: str) -> None:
     found = {word for word in reference("metrics").first_column(section) if not word.startswith("auditlog_")}

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
+from prometheus_client import REGISTRY
 
 from auditlog.errors import RegistrationError
 from auditlog.registry import auditlog
@@ -51,6 +52,39 @@ def test_a_task_is_run_once_and_its_result_is_kept(make_worker: MakeWorker, note
     result.refresh()
     assert (result.status, result.return_value, result.attempts) == ("SUCCESSFUL", "hello", 1)
     assert notes() == {"hello"}
+
+
+def counted(task: str, outcome: str) -> float:
+    """Return how many attempts at a task of the tests ended so, in this process."""
+    labels = {"task": f"{work.__name__}.{task}", "outcome": outcome}
+    return REGISTRY.get_sample_value("auditlog_worker_attempts_total", labels) or 0
+
+
+def test_attempts_are_counted_by_how_they_ended(make_worker: MakeWorker) -> None:
+    expected = {("note", "done"): 1, ("note_at_attempt", "retried"): 2, ("note_at_attempt", "done"): 1,
+                ("give_up", "failed"): 1}  # fmt: skip
+    before = {each: counted(*each) for each in expected}
+    worker = make_worker()
+    for task, arguments in ((work.note, ["hello"]), (work.note_at_attempt, [3]), (work.give_up, [])):
+        task.enqueue(*arguments)
+    for _ in range(3):
+        worker.run_until_idle()
+        make_due()
+    assert {each: counted(*each) - before[each] for each in expected} == expected
+    timed = REGISTRY.get_sample_value("auditlog_worker_attempt_seconds_count", {"task": f"{work.__name__}.give_up"})
+    assert timed
+    assert timed >= 1
+
+
+def test_what_waits_is_counted_from_when_it_could_have_run(db: None) -> None:
+    assert queue.due() == queue.Due(0, None)
+    now = timezone.now()
+    work.note.enqueue("at once")
+    DBTaskResult.objects.update(enqueued_at=now - timedelta(minutes=5))
+    work.note.using(run_after=now + timedelta(hours=1)).enqueue("later")
+    assert queue.due() == queue.Due(1, now - timedelta(minutes=5))
+    DBTaskResult.objects.filter(run_after__lt=now + timedelta(days=1)).update(run_after=now - timedelta(hours=2))
+    assert queue.due() == queue.Due(2, now - timedelta(hours=2))
 
 
 def test_a_coroutine_is_run_too(make_worker: MakeWorker, notes: Notes) -> None:
