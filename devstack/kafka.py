@@ -1,4 +1,4 @@
-"""A real Apache Kafka, one KRaft node on the loopback interface."""
+"""A real Apache Kafka on the loopback interface: one KRaft node, alone unless its properties say otherwise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -50,6 +50,11 @@ log.cleaner.dedupe.buffer.size=16777216
 """
 
 
+def new_cluster_id() -> str:
+    """Return an id for a new cluster."""
+    return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
 @dataclass(frozen=True, slots=True)
 class Kafka:
     """A broker with its data in `directory`; ports are chosen by the caller."""
@@ -57,6 +62,12 @@ class Kafka:
     directory: Path
     port: int
     controller_port: int
+    # Java's notation, such as 512m.
+    heap: str = HEAP
+    # Nodes of one cluster are formatted with one id.
+    cluster_id: str = field(default_factory=new_cluster_id)
+    # Added to the file's, and in their place where they have the same name.
+    properties: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def bootstrap_servers(self) -> str:
@@ -80,7 +91,12 @@ class Kafka:
             progress("formatting Kafka's storage")
             self._format(java, logs)
         properties = self._configure(logs)
-        options = [f"-Xmx{HEAP}", f"-Xms{HEAP}", "-XX:+UseG1GC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+        options = [
+            f"-Xmx{self.heap}",
+            f"-Xms{self.heap}",
+            "-XX:+UseG1GC",
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        ]
         # Kafka's native libraries; without it newer runtimes warn.
         options.append("--enable-native-access=ALL-UNNAMED")
         return [java[0], *options, *java[1:], "kafka.Kafka", str(properties)]
@@ -93,8 +109,7 @@ class Kafka:
         """Format beside the storage's place and move it there when it is whole: the formatter may be killed."""
         partial = fresh_beside(logs)
         properties = self._configure(partial)
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        _run([*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties)])
+        _run([*java, "kafka.tools.StorageTool", "format", f"--cluster-id={self.cluster_id}", "-c", str(properties)])
         try:
             partial.rename(logs)
         except OSError as exc:
@@ -109,7 +124,9 @@ class Kafka:
                 controller_port=self.controller_port,
                 # Java reads this file as Latin-1 with the escapes of JSON.
                 logs=json.dumps(str(logs))[1:-1],
-            ),
+            )
+            # Of two lines with the same name the last one holds.
+            + "".join(f"{name}={value}\n" for name, value in self.properties.items()),
             encoding="ascii",
         )
         return properties

@@ -51,19 +51,27 @@ class Service:
         """Tell whether it has not ended yet."""
         return self._process.poll() is None
 
+    def exit_code(self) -> int | None:
+        """Return how it ended; None while it runs."""
+        return self._process.poll()
+
     def has_failed(self) -> bool:
         """Tell whether it ended by itself and without success."""
         return not self._ended_by_us and self._process.poll() not in {None, 0}
 
     def kill(self) -> None:
         """End it without a chance to tidy up; safe to repeat."""
-        self._ended_by_us = True
+        self.may_end()
         self._process.kill()
         self._process.wait()
 
+    def may_end(self) -> None:
+        """Expect it to end in whatever way: its end is no failure."""
+        self._ended_by_us = True
+
     def terminate(self) -> int:
         """Ask it to end, as an orchestrator does, and return its exit code."""
-        self._ended_by_us = True
+        self.may_end()
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(DEADLINE_SECONDS)
 
@@ -98,7 +106,13 @@ class Deployment:
     def __init__(self, *, address: Callable[[str], str], bootstrap: str, prefix: str, folder: Path) -> None:
         """`address` returns the database's URL for a role."""
         self.address, self.bootstrap, self.prefix, self.folder = address, bootstrap, prefix, folder
+        self.settings = "settings.local"
         self._services: list[Service] = []
+
+    @property
+    def count(self) -> int:
+        """How many processes were started: the number of the next one."""
+        return len(self._services)
 
     def start(self, name: str, *arguments: str, roles: tuple[Role, Role], **more: str) -> Service:
         """Start `manage.py` with these arguments, the roles' rights, and more environment variables."""
@@ -123,9 +137,9 @@ class Deployment:
         """Start an import of a file."""
         return self.start("import", "import_clinicians", str(file), "--json", *options, roles=APPLICATION)
 
-    def run(self, name: str, *arguments: str, roles: tuple[Role, Role]) -> str:
+    def run(self, name: str, *arguments: str, roles: tuple[Role, Role], **more: str) -> str:
         """Run a command to its end and return what it printed; anything but success fails the test."""
-        service = self.start(name, *arguments, roles=roles)
+        service = self.start(name, *arguments, roles=roles, **more)
         self.wait_until(lambda: not service.is_running(), what=f"the end of {name}")
         assert service.terminate() == 0, f"{name} failed: {self._last_words()}"
         return service.printed()
@@ -137,13 +151,13 @@ class Deployment:
         report: dict[str, Any] = json.loads(importing.printed())
         return report
 
-    def wait_until(self, condition: Callable[[], Any], *, what: str) -> None:
+    def wait_until(self, condition: Callable[[], Any], *, what: str, seconds: float = DEADLINE_SECONDS) -> None:
         """Wait for a condition; fail with everybody's last words where it takes too long or a process fails."""
-        deadline = time.monotonic() + DEADLINE_SECONDS
+        deadline = time.monotonic() + seconds
         while not condition():
             failed = [service.name for service in self._services if service.has_failed()]
             assert not failed, f"{failed} failed while {what} was waited for.{self._last_words()}"
-            assert time.monotonic() < deadline, f"Waited {DEADLINE_SECONDS} s in vain for {what}.{self._last_words()}"
+            assert time.monotonic() < deadline, f"Waited {seconds:.0f} s in vain for {what}.{self._last_words()}"
             time.sleep(POLL_SECONDS)
 
     def close(self) -> None:
@@ -154,7 +168,7 @@ class Deployment:
     def _variables(self, role: Role, audit_role: Role) -> dict[str, str]:
         return {
             **os.environ,
-            "DJANGO_SETTINGS_MODULE": "settings.local",
+            "DJANGO_SETTINGS_MODULE": self.settings,
             "DATABASE_URL": self.address(role),
             "AUDIT_DATABASE_URL": self.address(audit_role),
             "DATABASE_OWNER_URL": self.address(Role.OWNER),

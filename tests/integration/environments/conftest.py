@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,28 +14,12 @@ from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
 from auditlog.frames import frames_scope
-from auditlog.roles import Role
-from devstack import ports
-from devstack.postgres import running_as, system_user
-from tests.conftest import WaitUntil
 from tests.extras import fixtures_of, leave_out_without
+from tests.faults.pooler import PROGRAM as PGBOUNCER
+from tests.faults.pooler import pooler
 
 AddAlias = Callable[..., str]
 HERE = Path(__file__).parent
-PGBOUNCER = "pgbouncer"
-CONFIGURATION = """
-[databases]
-* = host={host} port={server_port}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = trust
-auth_file = {users}
-pool_mode = transaction
-default_pool_size = 2
-ignore_startup_parameters = extra_float_digits,options
-"""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -85,34 +65,10 @@ def add_alias(transactional_db: None, django_db_blocker: DjangoDbBlocker) -> Ite
 
 
 @pytest.fixture
-def pgbouncer(django_db_setup: None, wait_until: WaitUntil) -> Iterator[int]:
+def pgbouncer(django_db_setup: None) -> Iterator[int]:
     """Start a pooler in transaction mode with two server connections, and return its port."""
     server = urlsplit(os.environ["TEST_POSTGRES_ADMIN_URL"])
-    port = ports.free_port()
-    with _folder() as folder:
-        configuration, users, log = folder / "pgbouncer.ini", folder / "users", folder / "log"
-        users.write_text("".join(f'"{role}" ""\n' for role in Role), encoding="utf-8")
-        text = CONFIGURATION.format(host=server.hostname, server_port=server.port, port=port, users=users)
-        configuration.write_text(text, encoding="utf-8")
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [PGBOUNCER, str(configuration)], stdout=output, stderr=output, **running_as(system_user())
-            )
-        try:
-            wait_until(lambda: process.poll() is not None or ports.answers(port))
-            assert process.poll() is None, log.read_text(encoding="utf-8")
-            yield port
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """A directory that the pooler's own user can read: it refuses to run as root."""
-    folder = Path(tempfile.mkdtemp(prefix="auditlog-pgbouncer-"))
-    folder.chmod(0o755)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
+    assert server.hostname is not None
+    assert server.port is not None
+    with pooler(host=server.hostname, server_port=server.port, connections=2) as port:
+        yield port

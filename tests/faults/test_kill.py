@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from doctors.clinicians.generator import write_file
-from tests.acceptance.faults.servers import Servers
 from tests.acceptance.pipeline.books import Books, assert_balanced
 from tests.acceptance.pipeline.services import AUDITOR, Deployment
+from tests.faults.servers import Servers
 
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "1"))
 # Each wait has its own limit; this is the sum of many.

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from doctors.clinicians.generator import write_file
-from tests.acceptance.faults.servers import Servers
 from tests.acceptance.pipeline.books import Books, assert_balanced
 from tests.acceptance.pipeline.services import Deployment, Service
+from tests.faults.servers import Servers
 
 # Each wait has its own limit; this is the sum of many.
 LIMIT_SECONDS = 900

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from auditlog.roles import Role
-from tests.acceptance.faults.servers import Servers
 from tests.acceptance.pipeline.books import Books
 from tests.acceptance.pipeline.services import RELAY, Deployment
+from tests.faults.servers import Servers
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +22,7 @@ def servers() -> Iterator[Servers]:
     # Also where the session ends in the middle of a test.
     atexit.register(made.stop)
     try:
-        made.start_kafka()
-        made.start_postgres()
-        made.make_template()
+        made.start()
         yield made
     finally:
         made.stop()
@@ -35,12 +33,12 @@ def servers() -> Iterator[Servers]:
 def deployment(servers: Servers, topic_prefix: str, tmp_path: Path) -> Iterator[Deployment]:
     """Nothing but a database and topics, yet; what a test starts is ended after it."""
     # A test that failed may have left one of them dead or frozen.
-    servers.start_kafka()
-    servers.thaw_kafka()
-    servers.start_postgres()
+    servers.heal()
     database = topic_prefix.replace("-", "_")
     servers.make_database(database)
-    made = servers.deployment(database=database, prefix=topic_prefix, folder=tmp_path)
+    made = servers.deployment(
+        address=lambda role: servers.domain.url(role=role, database=database), prefix=topic_prefix, folder=tmp_path
+    )
     with closing(made):
         made.wait_until(servers.are_ready, what="the servers")
         made.run("topics", "kafka_topics", roles=RELAY)
