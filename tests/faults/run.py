@@ -83,9 +83,9 @@ class Run:
 
     # What runs
 
-    def start_relay(self, *, point: str = "", action: str = "kill", **more: str) -> Service:
+    def start_relay(self, *arguments: str, point: str = "", action: str = "kill", **more: str) -> Service:
         """Start a relay, through the launcher where it is to fail at a point."""
-        service = self._start("relay", "run_relay", roles=RELAY, point=point, action=action, **more)
+        service = self._start("relay", "run_relay", *arguments, roles=RELAY, point=point, action=action, **more)
         self.relays.append(service)
         return service
 

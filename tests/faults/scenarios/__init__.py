@@ -1,5 +1,5 @@
 """The scenarios, by what fails; importing this package notes all of them."""
 
-from tests.faults.scenarios import consumers, databases, relays, writers
+from tests.faults.scenarios import brokers, consumers, databases, deploys, relays, writers
 
-__all__ = ["consumers", "databases", "relays", "writers"]
+__all__ = ["brokers", "consumers", "databases", "deploys", "relays", "writers"]

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import signal
 
-from tests.faults.run import Run
+from confluent_kafka import KafkaError, Message, Producer
+
+from auditlog.roles import Role
+from tests.faults.proxy import Mode
+from tests.faults.run import ADMIN_SECONDS, Run
 from tests.faults.scenario import scenario
 
+STORM = 10
+POLL_MILLISECONDS = 8_000
+LETTERS = "SELECT count(*) AS n FROM consumers_deadletter"
+PLACES = 'SELECT topic, partition, "offset" FROM consumers_deadletter'
+JUNK = (
+    b"no JSON",
+    b"\xff\xfe\x00",
+    b"[]",
+    b'{"op": "u"}',
+    b'{"op": "u", "audit": {"event_id": "no id"}, "source": {}, "before": null, "after": null}',
+)
 OFFSETS = "SELECT sum(next_offset) AS n FROM auditlog_consumeroffset"
 
 
-@scenario(27, "consumer killed between its COMMIT and Kafka's", "no event twice", quick=True)
+@scenario(27, "consumer killed between its COMMIT and Kafka's", "no event twice")
 def killed_after_store(run: Run) -> None:
     _killed_at(run, "after_store")
 
@@ -62,3 +77,85 @@ def redelivered(run: Run) -> None:
     run.wait(lambda: run.log.query(OFFSETS)[0]["n"] == offsets, what="all of it read again")
     run.recovered()
     run.expect(run.log.stored() == before, "the log is not what it was")
+
+
+@scenario(30, "rebalance storm: ten consumers join and leave, half of them killed", "nothing twice; the lag goes")
+def storm(run: Run) -> None:
+    run.load()
+    for number in range(STORM):
+        joined = run.start_consumer()
+        run.wait(lambda: _said(joined.events(), "consumer.started"), what="a consumer that joins")  # noqa: B023
+        if number % 2:
+            joined.kill()
+        else:
+            run.expect(joined.terminate() == 0, f"{joined.name} failed")
+    run.healed()
+    run.recovered()
+
+
+@scenario(
+    31,
+    "undecodable records, and a schema of another version",
+    "dead letters with their offsets; others go on",
+    quick=True,
+)
+def undecodable(run: Run) -> None:
+    run.load()
+    places = _produce(run)
+    run.healed()
+    run.wait(lambda: run.log.query(LETTERS)[0]["n"] >= len(places), what="dead letters")
+    run.grows(100)
+    run.recovered()
+    found = {(row["topic"], row["partition"], row["offset"]) for row in run.log.query(PLACES)}
+    run.expect(found == places, f"dead letters of {found ^ places} differ")
+
+
+def _produce(run: Run) -> set[tuple[str, int, int]]:
+    """Put records on a topic that no event is, and return where they stand."""
+    places: set[tuple[str, int, int]] = set()
+
+    def delivered(error: KafkaError | None, message: Message) -> None:
+        assert error is None, error
+        topic, number, offset = message.topic(), message.partition(), message.offset()
+        assert topic is not None
+        assert number is not None
+        assert offset is not None
+        places.add((topic, number, offset))
+
+    producer = Producer({"bootstrap.servers": run.servers.bootstrap})
+    for value in JUNK:
+        producer.produce(run.topic("item"), key=b"1", value=value, on_delivery=delivered)
+    producer.flush(ADMIN_SECONDS)
+    run.expect(len(places) == len(JUNK), "the records were not taken")
+    return places
+
+
+@scenario(33, "the consumer's database away for longer than max.poll.interval", "paused, and stays in its group")
+def database_away(run: Run) -> None:
+    consumer = run.start_consumer(
+        FAULT_KAFKA=f'{{"max.poll.interval.ms": {POLL_MILLISECONDS}, "session.timeout.ms": 6000}}'
+    )
+    run.load()
+    run.servers.proxies[Role.CONSUMER].switch(Mode.CUT)
+    run.wait(lambda: _said(consumer.events(), "consumer.database_unavailable"), what="a consumer that waits")
+    run.let_pass(POLL_MILLISECONDS / 1000 * 1.5)
+    run.servers.proxies[Role.CONSUMER].switch(Mode.OPEN)
+    run.healed()
+    run.recovered()
+    run.expect(not _said(consumer.events(), "consumer.revoked"), "the consumer lost its partitions")
+
+
+@scenario(34, "disk of the read model full", "stops and says so; no offset moves; goes on with room", apart=True)
+def disk_full(run: Run) -> None:
+    disk = run.small_disk(run.read_model)
+    run.load()
+    disk.fill()
+    consumer = run.consumers[0]
+    run.wait(lambda: _said(consumer.events(), "consumer.database_unavailable"), what="a consumer that waits")
+    offsets, stored = run.log.query(OFFSETS)[0]["n"], run.stored()
+    run.let_pass(4)
+    run.expect(run.log.query(OFFSETS)[0]["n"] == offsets, "offsets moved")
+    run.expect(run.stored() == stored, "events were stored")
+    disk.free()
+    run.healed()
+    run.recovered()

@@ -143,7 +143,6 @@ def pooled(run: Run) -> None:
     14,
     "write transaction open for long in the same database",
     "other events flow; its own follow its commit",
-    quick=True,
 )
 def long_transaction(run: Run) -> None:
     run.load()

@@ -14,7 +14,7 @@ OWNERS = "SELECT owner, count(*) AS shards FROM publishers_shardlease WHERE unti
 SHARDS, RELAYS = 64, 3
 
 
-@scenario(4, "relay killed after it fetched", "no loss, no duplicate", quick=True)
+@scenario(4, "relay killed after it fetched", "no loss, no duplicate")
 def killed_after_fetch(run: Run) -> None:
     _killed_at(run, "after_fetch")
 
@@ -47,7 +47,7 @@ def _killed_at(run: Run, point: str) -> None:
     run.recovered()
 
 
-@scenario(7, "several relays for the same shards", "one owner for each shard; they share evenly", quick=True)
+@scenario(7, "several relays for the same shards", "one owner for each shard; they share evenly")
 def several_relays(run: Run) -> None:
     for _ in range(RELAYS):
         run.start_relay()
@@ -69,7 +69,6 @@ def _are_fair(run: Run) -> bool:
     "relay paused (SIGSTOP) past its leases, then resumed",
     "another takes over; what the paused one had in flight is once in the log",
     duplicates=None,
-    quick=True,
 )
 def paused(run: Run) -> None:
     victim = run.start_relay(point="in_flight", action="stop")

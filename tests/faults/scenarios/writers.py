@@ -42,7 +42,7 @@ def _kill_a_writer(run: Run, point: str) -> None:
     run.expect(writer.exit_code() == -signal.SIGKILL, f"the writer was not killed: {writer.logged()}")
 
 
-@scenario(3, "exceptions: transactions and savepoints rolled back", "only what lasted has events", quick=True)
+@scenario(3, "exceptions: transactions and savepoints rolled back", "only what lasted has events")
 def rolled_back(run: Run) -> None:
     run.load("--undo", "0.5")
     run.grows(300)

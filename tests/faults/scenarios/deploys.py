@@ -1,0 +1,157 @@
+"""What happens around the service: clocks, deploys, backfills, and writes past the ORM."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import psycopg
+
+from auditlog.roles import Role
+from tests.acceptance.pipeline.services import APPLICATION
+from tests.faults.account import firsts
+from tests.faults.run import Run
+from tests.faults.scenario import scenario
+
+FAKETIME = Path("/usr/lib")
+HOUR_SECONDS = 3_600
+ROLLS = 3
+# A transaction of the field's million, and what a relay may need for it beyond what it held before.
+ROWS, GROWN_BYTES = 50_000, 96_000_000
+ONE_TRANSACTION = """
+SELECT count(*) AS events, count(DISTINCT transaction_id) AS transactions FROM auditlog_auditlog
+WHERE model = 'shop.entry' AND before IS NULL AND (after ->> 'writer')::int = %s
+"""
+
+
+@scenario(
+    35, "clocks of the application and the relay jump an hour ahead and back", "leases go by the database's clock"
+)
+def clocks(run: Run) -> None:
+    clock = run.folder / "clock"
+    found = sorted(FAKETIME.rglob("libfaketimeMT.so.1"))
+    run.expect(found, "libfaketime is not installed (Debian: faketime)")
+    jumping = {
+        "LD_PRELOAD": str(found[0]),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        # Clocks that nobody can set do not jump.
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    clock.write_text("+0", encoding="utf-8")
+    relays = [run.start_relay(**jumping), run.start_relay()]
+    run.start_writer(**jumping)
+    run.load()
+    for seconds in (HOUR_SECONDS, -HOUR_SECONDS, 0):
+        clock.write_text(f"{seconds:+}", encoding="utf-8")
+        run.grows(250)
+    run.healed()
+    run.recovered()
+    for relay in relays:
+        given_up = [line for line in relay.events() if line["event"] == "relay.given_up"]
+        run.expect(not given_up, f"{relay.name} lost its leases")
+        run.expect([line for line in relay.events() if line["event"] == "relay.published"], f"{relay.name} was idle")
+
+
+@scenario(
+    36, "rolling deploy of relays and consumers; the new ones publish more than the old ones know", "both are read"
+)
+def rolling_deploy(run: Run) -> None:
+    for _ in range(2):
+        run.start_relay()
+        run.start_consumer()
+    run.load()
+    for number in range(ROLLS):
+        old_relay, old_consumer = run.relays[number], run.consumers[number]
+        run.start_relay(FAULT_FUTURE="1")
+        run.start_consumer()
+        run.grows(60)
+        run.expect(old_relay.terminate() == 0, f"{old_relay.name} failed")
+        run.expect(old_consumer.terminate() == 0, f"{old_consumer.name} failed")
+        run.grows(60)
+    run.healed()
+    run.recovered()
+    headers = {"ce_later" in record.headers for record in run.published()}
+    run.expect(headers == {True, False}, f"events of one version only: {headers}")
+
+
+@scenario(39, "raw SQL writes past the ORM", "the bypass check names each row")
+def bypassed(run: Run) -> None:
+    run.load()
+    run.stop_writers()
+    run.wait(lambda: run.pending() == 0, what="an empty outbox")
+    run.wait(lambda: set(run.books.committed()) <= run.stored_ids(), what="all events in the log")
+    run.expect(_findings(run) == set(), "the check finds something where nothing was bypassed")
+    with psycopg.connect(run.domain.url(role=Role.APP, database=run.database), autocommit=True) as raw:
+        rows = raw.execute(
+            "UPDATE shop_item SET text = 'bypassed' WHERE id IN (SELECT min(id) FROM shop_item) RETURNING id"
+        ).fetchall()
+        rows += raw.execute("INSERT INTO shop_item (writer, text) VALUES (99, 'bypassed') RETURNING id").fetchall()
+        rows += raw.execute(
+            "DELETE FROM shop_entry WHERE id IN (SELECT min(id) FROM shop_entry) RETURNING id"
+        ).fetchall()
+    run.healed()
+    wanted = {str(pk) for (pk,) in rows}
+    run.expect(_findings(run) == wanted, f"the check does not find {wanted}")
+    run.recovered()
+
+
+def _findings(run: Run) -> set[str]:
+    """Return the keys that the bypass check names; its exit code tells whether there are any."""
+    service = run.deployment.start(
+        "bypass", "audit_bypass", "--json", "--grace", "1", "shop.Item", "shop.Entry", roles=APPLICATION
+    )
+    service.may_end()
+    run.wait(lambda: not service.is_running(), what="the bypass check")
+    report = json.loads(service.printed())
+    found = {str(difference["key"]) for difference in report["found"]}
+    run.expect((service.exit_code() != 0) == bool(found), f"exit code {service.exit_code()} with {len(found)} findings")
+    return found
+
+
+@scenario(40, "backfill while rows change", "no image of the backfill is older than the event before it")
+def backfill(run: Run) -> None:
+    run.load()
+    for _ in range(2):
+        run.command("audit_snapshot", "--batch-rows", "5", roles=APPLICATION)
+    run.healed()
+    run.recovered()
+    run.checks.append(lambda: _check_snapshots(run))
+
+
+def _check_snapshots(run: Run) -> None:
+    """Check that each image of a backfill is what the events before it on the topic left."""
+    images: dict[tuple[str, str], object] = {}
+    count = 0
+    for record in firsts(run.published()):
+        event = record.event
+        place = record.topic, record.key
+        if event["op"] == "r":
+            count += 1
+            run.expect(images.get(place) == event["after"], f"a stale image of {place}")
+        elif event["op"] in {"c", "u", "d"}:
+            images[place] = event["after"]
+    run.expect(count > 50, f"only {count} rows were recorded")
+
+
+@scenario(42, f"transaction of {ROWS:,} events", "streamed in bounded memory; all of it one transaction")
+def large_transaction(run: Run) -> None:
+    run.load()
+    relay = run.relays[0]
+    before = peak = run.resident_bytes(relay)
+    run.start_writer("--once", "bulk", "--rows", str(ROWS))
+    account = run.files[-1]
+    run.wait(lambda: account.exists() and '"committed"' in account.read_text(encoding="utf-8"), what="the commit")
+    run.healed()
+
+    def is_published() -> bool:
+        nonlocal peak
+        peak = max(peak, run.resident_bytes(relay))
+        return run.pending() < 1_000
+
+    run.wait(is_published, what="the outbox to drain")
+    run.stop_writers()
+    run.recovered()
+    run.expect(peak - before < GROWN_BYTES, f"the relay grew by {peak - before:,} bytes")
+    found = run.log.query(ONE_TRANSACTION, len(run.files) - 1)[0]
+    run.expect((found["events"], found["transactions"]) == (ROWS, 1), f"{found}")
