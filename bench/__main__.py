@@ -27,7 +27,9 @@ MEASUREMENTS = {
     "split": "where the time of a captured write goes",
     "pipeline": "statements and WAL bytes of relay and consumer: counted",
     "relay": "rows a second, beside a bare loop",
-    "latency": "from commit to queryable",
+    "consumer": "rows a second into the read model, beside a bare COPY",
+    "scaling": "1, 2 and 4 relays and consumers",
+    "latency": "from commit to the topic and to the read model",
 }
 
 

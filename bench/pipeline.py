@@ -66,7 +66,7 @@ def measure(stack: Stack, *, quick: bool) -> Report:
         stack.say(f"pipeline: {events:,} events through the consumer")
         meter, stored = Meter(stack, owner), number(owner, STORED)
         with stack.running("run_consumer", role=Role.CONSUMER):
-            stack.wait_until(_reaches(owner, STORED, stored + events), what="the consumer has stored all")
+            stack.wait_until(reaches(owner, STORED, stored + events), what="the consumer has stored all")
         consumer = meter.read(events=events, marker="INSERT INTO auditlog_auditlog")
         tidy(owner)
     figures = {"relay": relay, "consumer": consumer}
@@ -84,17 +84,18 @@ def number(connection: psycopg.Connection[tuple[float]], query: str) -> float:
 
 def _through_relay(stack: Stack, owner: psycopg.Connection[tuple[float]], events: int) -> Work:
     with stack.running("run_relay", role=Role.RELAY):
-        stack.wait_until(_reaches(owner, LEASED, 64), what="the relay holds all shards")
+        stack.wait_until(reaches(owner, LEASED, 64), what="the relay holds all shards")
         published = number(owner, PUBLISHED)
         with transaction.atomic():
             for run in BULK_CREATE.prepare(Audited, events // BULK_CREATE.rows):
                 run()
             meter = Meter(stack, owner)
-        stack.wait_until(_reaches(owner, PUBLISHED, published + events), what="the relay has published all")
+        stack.wait_until(reaches(owner, PUBLISHED, published + events), what="the relay has published all")
         return meter.read(events=events, marker="INSERT INTO auditlog_outboxledger")
 
 
-def _reaches(connection: psycopg.Connection[tuple[float]], query: str, value: float) -> Callable[[], bool]:
+def reaches(connection: psycopg.Connection[tuple[float]], query: str, value: float) -> Callable[[], bool]:
+    """Return whether the number that a query asks for is as high."""
     return lambda: number(connection, query) >= value
 
 

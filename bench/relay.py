@@ -12,6 +12,7 @@ import psycopg
 
 from auditlog.roles import Role
 from bench import backlog, bare
+from bench.pipeline import LEASED, number
 from bench.report import Report, Table
 from bench.stack import Stack
 from bench.timing import Cost, Spread, interleaved, on_processor, ratios
@@ -23,11 +24,9 @@ QUICK_ROUNDS = 3
 WARM_UP_ROUNDS = 1
 OUTBOX = "auditlog_outboxevent"
 MEGABYTE = 2**20
-LEASED = "SELECT count(*) FROM publishers_shardlease WHERE until > clock_timestamp()"
 NOW = "SELECT extract(epoch FROM clock_timestamp())"
 BACKEND = "SELECT pid FROM pg_stat_activity WHERE usename = 'auditlog_relay' ORDER BY backend_start LIMIT 1"
 LAST_ENTRY = "SELECT coalesce(max(id), 0) FROM auditlog_outboxledger"
-# Rows acknowledged since an entry of the ledger, and when the last of them was.
 ACKNOWLEDGED = """
 SELECT coalesce(sum(cardinality(outbox_ids)), 0), extract(epoch FROM max(acknowledged_at))
 FROM auditlog_outboxledger WHERE id > %s
@@ -46,7 +45,7 @@ def measure(stack: Stack, *, quick: bool) -> Report:
     stack.start_kafka()
     stack.make_topic(backlog.TOPIC)
     with _tables(stack) as owner, stack.running("run_relay", role=Role.RELAY) as pid:
-        stack.wait_until(lambda: _value(owner, LEASED) == 64, what="the relay holds all shards")
+        stack.wait_until(lambda: number(owner, LEASED) == 64, what="the relay holds all shards")
         stack.say(f"relay: backlogs of {rows:,} rows")
         process = psutil.Process(pid)
         sender = bare.producer(stack.bootstrap_servers)
@@ -84,17 +83,17 @@ def _bare_round(stack: Stack, owner: psycopg.Connection[Any], sender: Any, rows:
 
 
 def _relay_round(stack: Stack, owner: psycopg.Connection[Any], process: psutil.Process, rows: int) -> Cost:
-    entry, server = _value(owner, LAST_ENTRY), int(_value(owner, BACKEND))
+    entry, server = number(owner, LAST_ENTRY), int(number(owner, BACKEND))
     _settle(stack)
     client_cpu, server_cpu = _cpu_seconds(process), on_processor(server)
     backlog.fill(owner, table=OUTBOX, rows=rows)
-    committed = _value(owner, NOW)
+    committed = number(owner, NOW)
 
     def done() -> bool:
-        return _acknowledged(owner, entry)[0] >= rows
+        return acknowledged(owner, entry)[0] >= rows
 
     stack.wait_until(done, what="the relay drains the backlog")
-    last = _acknowledged(owner, entry)[1]
+    last = acknowledged(owner, entry)[1]
     cost = Cost(last - committed, _cpu_seconds(process) - client_cpu, on_processor(server) - server_cpu)
     owner.execute(f"VACUUM {OUTBOX}".encode())
     return cost
@@ -105,14 +104,10 @@ def _settle(stack: Stack) -> None:
         admin.execute("CHECKPOINT")
 
 
-def _acknowledged(owner: psycopg.Connection[Any], entry: float) -> tuple[int, float]:
+def acknowledged(owner: psycopg.Connection[Any], entry: float) -> tuple[int, float]:
+    """Return how many were acknowledged since an entry of the ledger, and when the last of them was."""
     row = owner.execute(ACKNOWLEDGED, [entry]).fetchone()
     return (int(row[0]), float(row[1] or 0)) if row else (0, 0.0)
-
-
-def _value(owner: psycopg.Connection[Any], query: str) -> float:
-    row = owner.execute(query.encode()).fetchone()
-    return float(row[0]) if row else 0.0
 
 
 def _cpu_seconds(process: psutil.Process) -> float:

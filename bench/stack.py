@@ -132,23 +132,29 @@ class Stack:
             raise DevstackError(f"manage.py {arguments[0]} failed: {done.stderr[-LAST_WORDS:]}")
 
     @contextmanager
-    def running(self, command: str, *, role: Role) -> Iterator[int]:
+    def running(self, command: str, *, role: Role, name: str = "") -> Iterator[int]:
         """
         Run a command of `manage.py` as a role for the length of a block, which is given the process id.
+
+        Where a command runs more than once, each process has a `name` of its own.
 
         :raises DevstackError: if it ended before the block, or does not end well when asked to.
         """
         environment = {**os.environ, "DATABASE_URL": self.url(role), "AUDIT_DATABASE_URL": self.url(role)}
         with ExitStack() as exits:
             process = self._start(
-                command, [sys.executable, "manage.py", command], stop=_stop, environment=environment, exits=exits
+                name or command,
+                [sys.executable, "manage.py", command],
+                stop=_stop,
+                environment=environment,
+                exits=exits,
             )
             try:
                 yield process.pid
             finally:
-                del self._processes[command]
+                del self._processes[name or command]
             if process.poll() is not None or _stop(process):
-                raise DevstackError(f"{command} ended with {process.poll()}: {self._last_words(command)}")
+                raise DevstackError(f"{command} ended with {process.poll()}: {self._last_words(name or command)}")
 
     def wait_until(self, happened: Callable[[], bool], *, what: str, seconds: float = START_SECONDS) -> None:
         """
