@@ -21,6 +21,7 @@ class RunLoop(StrEnum):
 
     RELAY = "relay"
     CONSUMER = "consumer"
+    RECONCILER = "reconciler"
 
     @property
     def max_age_seconds(self) -> float:
@@ -28,9 +29,9 @@ class RunLoop(StrEnum):
         The age after which a heartbeat says that the loop hangs.
 
         The relay waits for a server for some seconds at a time. The consumer may work on one batch for as long as its
-        group lets it: `max.poll.interval.ms`, 600 seconds.
+        group lets it: `max.poll.interval.ms`, 600 seconds. The reconciler compares an hour of events at a time.
         """
-        return {RunLoop.RELAY: 60.0, RunLoop.CONSUMER: 660.0}[self]
+        return {RunLoop.RELAY: 60.0, RunLoop.CONSUMER: 660.0, RunLoop.RECONCILER: 660.0}[self]
 
 
 class Heartbeat:

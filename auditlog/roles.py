@@ -31,6 +31,7 @@ class Role(StrEnum):
 OWN_TABLES: dict[str, dict[Role, str]] = {
     "auditlog_outboxevent": {Role.RELAY: "SELECT, UPDATE, DELETE", Role.READER: "SELECT"},
     "auditlog_outboxledger": {Role.RELAY: "SELECT, INSERT, DELETE", Role.READER: "SELECT"},
+    "auditlog_ledgerbeginning": {Role.RELAY: "SELECT, INSERT, UPDATE", Role.READER: "SELECT"},
     "auditlog_secret": {},
     "auditlog_sentcontent": {},
     "auditlog_auditlog": {Role.CONSUMER: "SELECT, INSERT", Role.READER: "SELECT"},

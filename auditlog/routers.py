@@ -12,7 +12,8 @@ READ_MODEL_ALIAS = "audit"
 READ_MODEL_TABLES = frozenset(
     {
         *("auditlog.auditlog", "auditlog.eventshape", "auditlog.contentchunk", "auditlog.consumeroffset"),
-        "consumers.deadletter",
+        *("consumers.deadletter", "consumers.reconciledminute", "consumers.reconciliationprogress"),
+        "consumers.chaingap",
     }
 )
 

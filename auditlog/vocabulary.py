@@ -32,6 +32,7 @@ class Action(StrEnum):
     OUTBOX_OFFLOADED = "outbox_offloaded"  # parked events gave up their largest values, and are to be published
     OUTBOX_DROPPED = "outbox_dropped"  # parked events were removed: they will never be published
     CONSUMER_OFFSETS_MOVED = "consumer_offsets_moved"  # events are read again, or skipped
+    EVENTS_RESTORED = "events_restored"  # lost events were put back from the topic or the audit log
     DEAD_LETTERS_REQUEUED = "dead_letters_requeued"  # records that were no events were tried again
     DEAD_LETTERS_DISCARDED = "dead_letters_discarded"  # records that are no events are to be none for good
     TOPICS_MOVED = "topics_moved"  # from here on, events of these topics go to others

@@ -37,3 +37,23 @@ STOPPED = Gauge(
     ["topic", "partition"],
 )
 LAST_LOOP = Gauge("auditlog_consumer_last_loop_timestamp_seconds", "When the run loop last went round, in Unix time.")
+DIFFERENCE = Gauge(
+    "auditlog_reconciliation_difference",
+    "Events of compared minutes that only one side has: lost, or unaccounted. Zero, or somebody must look.",
+    ["kind"],
+)
+PENDING = Gauge("auditlog_reconciliation_pending_events", "Events of compared minutes that still wait in the outbox.")
+OPEN_MINUTES = Gauge("auditlog_reconciliation_open_minutes", "Topics and minutes whose sides differ.")
+PROVEN_UNTIL = Gauge(
+    "auditlog_reconciliation_closed_timestamp_seconds",
+    "Up to when everything was compared after the last transaction that could add to it, in Unix time.",
+)
+ROUND_SECONDS = Gauge("auditlog_reconciliation_round_seconds", "How long the last round took, in seconds.")
+ROUND_FAILURES = Counter("auditlog_reconciliation_failures", "Rounds that could not be finished: a database is away.")
+LAST_PROOF = Gauge(
+    "auditlog_reconciliation_last_loop_timestamp_seconds", "When the proof's run loop last went round, in Unix time."
+)
+LAST_ROUND = Gauge(
+    "auditlog_reconciliation_last_round_timestamp_seconds", "When the last round was finished, in Unix time."
+)
+CHAIN_GAPS = Gauge("auditlog_chain_gaps", "Pairs of events of an object that do not fit, by their kind.", ["kind"])

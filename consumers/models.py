@@ -1,4 +1,4 @@
-"""Dead letters: records that could not become events, kept whole."""
+"""Dead letters: records that could not become events, kept whole; what the loss proof remembers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from django.db import models
 
-from consumers.reasons import DeadLetterReason, Decision
+from consumers.reasons import DeadLetterReason, Decision, GapKind
 
 
 class DeadLetter(models.Model):
@@ -72,3 +72,90 @@ class DeadLetter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.topic}[{self.partition}]@{self.offset}"
+
+
+class ReconciledMinute(models.Model):
+    """
+    What a topic and minute held when both sides were last compared.
+
+    While they differ the row is open and is looked at again. Once they are equal it remembers how many events there
+    were and the digest of their ids: whatever the read model loses later is noticed, even if the ledger has forgotten.
+    """
+
+    pk = models.CompositePrimaryKey("topic", "minute")
+    topic = models.TextField()
+    minute = models.DateTimeField()
+    # Of what committed: how many, and the XOR of the first eight bytes of each id's md5.
+    events = models.BigIntegerField()
+    digest = models.BigIntegerField()
+    # How many ids only one side had: acknowledged by Kafka and not stored, waiting in the outbox, stored and unknown.
+    lost = models.BigIntegerField(default=0)
+    pending = models.BigIntegerField(default=0)
+    unaccounted = models.BigIntegerField(default=0)
+    is_open = models.BooleanField()
+    compared_at = models.DateTimeField()
+
+    objects: ClassVar[models.Manager[ReconciledMinute]]
+
+    class Meta:
+        verbose_name = "reconciled minute"
+        default_permissions = ()
+        indexes = [
+            models.Index(fields=["minute"], name="consumers_reconciled_open", condition=models.Q(is_open=True)),
+            models.Index(fields=["minute"], name="consumers_reconciled_minute"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic} {self.minute:%F %R}"
+
+
+class ReconciliationProgress(models.Model):
+    """How far the loss proof has come: one row."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    # Up to here everything was compared once.
+    compared_until = models.DateTimeField()
+    # Up to here everything was compared after the last transaction that could have added to it had ended.
+    closed_until = models.DateTimeField()
+    # Where the next look at what was equal begins.
+    swept_until = models.DateTimeField()
+    # Up to here the chains of images were checked.
+    chained_until = models.DateTimeField()
+
+    objects: ClassVar[models.Manager[ReconciliationProgress]]
+
+    class Meta:
+        verbose_name = "progress of the reconciliation"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"closed until {self.closed_until:%F %T}"
+
+
+class ChainGap(models.Model):
+    """Two events of an object that follow each other and do not fit: what came between them has no event."""
+
+    model = models.TextField()
+    object_pk = models.TextField()
+    # Of the earlier and of the later event.
+    previous_event_id = models.UUIDField()
+    event_id = models.UUIDField(unique=True)
+    kind = models.TextField(choices=[(kind.value, kind.name) for kind in GapKind])
+    # What differs between `after` of the one and `before` of the other: never the values.
+    columns = models.JSONField(default=list)
+    found_at = models.DateTimeField()
+
+    objects: ClassVar[models.Manager[ChainGap]]
+
+    class Meta:
+        verbose_name = "chain gap"
+        default_permissions = ("view",)
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(kind__in=[kind.value for kind in GapKind]), name="consumers_chaingap_kind"
+            )
+        ]
+        indexes = [models.Index(fields=["kind", "-found_at"], name="consumers_chaingap_kind_at")]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.model} {self.object_pk} before {self.event_id}"

@@ -26,3 +26,15 @@ class Decision(StrEnum):
 
     REQUEUED = "requeued"  # tried again, and stored
     DISCARDED = "discarded"  # it is not to be an event
+
+
+class GapKind(StrEnum):
+    """Why two events of an object do not fit. Changing a member is an interface change."""
+
+    AUDITING_DISABLED = "auditing_disabled"  # writes of the model went uncaptured in a disable_auditlog block
+    BYPASS = "bypass"  # found by the bypass check, and adopted
+    REGISTRATION = "registration"  # another schema version: other columns, types, masks
+    MASK_KEY = "mask_key"  # hashes made with keys that cannot be compared
+    LARGE_VALUE = "large_value"  # a reference beside a value whose text the database has not kept
+    EXPLAINED = "explained"  # an operator has said why: see the audit trail
+    UNEXPLAINED = "unexplained"  # an alarm: somebody changed the row past the ORM, or the audit log

@@ -1,6 +1,7 @@
 """The outbox, its ledger, and API keys."""
 
 import django.contrib.postgres.fields
+import django.contrib.postgres.indexes
 import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
@@ -99,6 +100,18 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'outbox ledger entry',
                 'verbose_name_plural': 'outbox ledger',
+                'indexes': [django.contrib.postgres.indexes.BrinIndex(autosummarize=True, fields=['first_occurred_at', 'last_occurred_at'], name='auditlog_outboxledger_times', pages_per_range=16)],
+            },
+        ),
+        migrations.CreateModel(
+            name='LedgerBeginning',
+            fields=[
+                ('id', models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ('purged_until', models.DateTimeField()),
+            ],
+            options={
+                'verbose_name': 'beginning of the ledger',
+                'default_permissions': (),
             },
         ),
         migrations.RunSQL(LEDGER_STORAGE, migrations.RunSQL.noop),

@@ -1,7 +1,16 @@
 """The tables of the audit domain: the outbox beside the audited data, the read model, API keys."""
 
 from auditlog.models.access import ApiKey
-from auditlog.models.outbox import OutboxEvent, OutboxLedger
+from auditlog.models.outbox import LedgerBeginning, OutboxEvent, OutboxLedger
 from auditlog.models.read_model import AuditLog, ConsumerOffset, ContentChunk, EventShape
 
-__all__ = ["ApiKey", "AuditLog", "ConsumerOffset", "ContentChunk", "EventShape", "OutboxEvent", "OutboxLedger"]
+__all__ = [
+    "ApiKey",
+    "AuditLog",
+    "ConsumerOffset",
+    "ContentChunk",
+    "EventShape",
+    "LedgerBeginning",
+    "OutboxEvent",
+    "OutboxLedger",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 
 
@@ -71,6 +72,32 @@ class OutboxLedger(models.Model):
     class Meta:
         verbose_name = "outbox ledger entry"
         verbose_name_plural = "outbox ledger"
+        # Brief, since entries come in the order of their times.
+        indexes = [
+            BrinIndex(
+                fields=["first_occurred_at", "last_occurred_at"],
+                name="auditlog_outboxledger_times",
+                autosummarize=True,
+                pages_per_range=16,
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.topic}: {len(self.event_ids)} events acknowledged at {self.acknowledged_at:%F %T}"
+
+
+class LedgerBeginning(models.Model):
+    """How far the ledger has forgotten: one row, once the first entry was removed for its age."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    # When the youngest of the removed entries was acknowledged.
+    purged_until = models.DateTimeField()
+
+    objects: ClassVar[models.Manager[LedgerBeginning]]
+
+    class Meta:
+        verbose_name = "beginning of the ledger"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"after {self.purged_until:%F %T}"

@@ -14,8 +14,9 @@ class Command(BaseCommand):
     """See `help`."""
 
     help = (
-        "Exit with 0 if the relay or the consumer that writes its heartbeat to HEARTBEAT_DIR went round lately. Asks "
-        "no server: a loop that waits for PostgreSQL or Kafka is healthy. Each process needs a folder of its own."
+        "Exit with 0 if the relay, the consumer or the reconciler that writes its heartbeat to HEARTBEAT_DIR went "
+        "round lately. Asks no server: a loop that waits for PostgreSQL or Kafka is healthy. Each process needs a "
+        "folder of its own."
     )
     requires_system_checks = []
 
@@ -25,6 +26,13 @@ class Command(BaseCommand):
         which.add_argument("--relay", dest="loop", action="store_const", const=RunLoop.RELAY, help="look at run_relay")
         which.add_argument(
             "--consumer", dest="loop", action="store_const", const=RunLoop.CONSUMER, help="look at run_consumer"
+        )
+        which.add_argument(
+            "--reconciler",
+            dest="loop",
+            action="store_const",
+            const=RunLoop.RECONCILER,
+            help="look at audit_reconcile --every",
         )
         ages = ", ".join(f"{loop} {loop.max_age_seconds:g}" for loop in RunLoop)
         parser.add_argument("--max-age", type=float, help=f"seconds after which a heartbeat is too old ({ages})")

@@ -44,14 +44,15 @@ CREATE FUNCTION {schema}.auditlog_append(
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
+    -- Assigned before the time and the id are taken: who knows of no older transaction under way may trust that neither an
+    -- earlier event nor a lower id appears.
+    transaction_id xid8 := pg_current_xact_id();
     at timestamptz := clock_timestamp();
     us bigint := extract(epoch FROM at) * 1000000;
     ms text := us / 1000;
     hex text := lpad(to_hex(us / 1000), 12, '0');
     -- UUIDv7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then the version and 74 random bits.
     id uuid := substr(hex, 1, 8) || '-' || substr(hex, 9, 4) || '-7' || substr(gen_random_uuid()::text, 16);
-    -- Assigned before the id is taken: who knows of no older transaction under way may trust that no lower id appears.
-    transaction_id xid8 := pg_current_xact_id();
     outbox_id bigint := nextval('{schema_text}.auditlog_outboxevent_id_seq');
     -- The WAL timeline is the first part of a WAL file's name: ids of a lost timeline must not look newer.
     timeline text := substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);

@@ -25,6 +25,8 @@ DECLARE
     chunks integer := ceil(size::numeric / least(524288, (p_event_bytes - 1000) / 4 * 3));
     slice integer := ceil(size::numeric / chunks);
     shard integer := ('x' || substr(md5(p_topic || '/' || hex), 1, 2))::bit(8)::integer & 63;
+    -- Assigned before the time and the ids are taken, as in auditlog_append.
+    transaction_id xid8 := pg_current_xact_id();
     at timestamptz := clock_timestamp();
     milliseconds text := lpad(to_hex(floor(extract(epoch FROM at) * 1000)::bigint), 12, '0');
     timeline integer := ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer;
@@ -35,8 +37,6 @@ BEGIN
     ) THEN
         RETURN;
     END IF;
-    -- Assigned before the ids are taken, as in auditlog_append.
-    PERFORM pg_current_xact_id();
     INSERT INTO {schema}.auditlog_outboxevent (
         shard, topic, key, event_id, event_type, occurred_at, timeline, value
     )

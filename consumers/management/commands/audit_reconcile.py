@@ -8,18 +8,30 @@ from argparse import ArgumentTypeError
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections
-from django.utils import timezone
+from prometheus_client import start_http_server
 
-from auditlog.partitions import time_of
-from auditlog.queries.outbox import oldest
+from auditlog.heartbeat import RunLoop, heartbeat
+from auditlog.queries import accounts
+from auditlog.queries.accounts import Window
 from auditlog.routers import READ_MODEL_ALIAS
-from consumers.reconcile import Account, reconcile
+from auditlog.stopping import stop_at_signals
+from consumers import metrics
+from consumers.faults import ConsumerError
+from consumers.kafka import TopicReader, TopicWriter
+from consumers.projector import Projector
+from consumers.reconciliation.account import account_of
+from consumers.reconciliation.comparison import Sides
+from consumers.reconciliation.loop import ProofLoop
+from consumers.reconciliation.memory import Memory
+from consumers.reconciliation.on_topic import TopicSide
+from consumers.reconciliation.repair import Repair, Repaired
+from consumers.reconciliation.report import Report
+from consumers.reconciliation.rounds import Rounds
 
 POLL_SECONDS = 0.25
-# Ids in the sentence for people; --json names all.
-NAMED = 10
 
 
 class Command(BaseCommand):
@@ -28,8 +40,9 @@ class Command(BaseCommand):
     help = (
         "Compare the ids of the events that committed (outbox and ledger), that Kafka acknowledged (ledger) and that "
         "the audit log holds. Exit code 0 only if every committed event is stored. Events on their way are given "
-        "--wait seconds to arrive. Run it with DATABASE_URL of the role auditlog_reader. The window goes by the time "
-        "inside the event ids; by default all that the outbox and the ledger still know."
+        "--wait seconds to arrive. The window goes by the time inside the event ids; by default all that the outbox "
+        "and the ledger still know. Reading needs the role auditlog_reader; --every remembers what it compared, with "
+        "AUDIT_DATABASE_URL of auditlog_consumer; --repair also tells why, with DATABASE_URL of auditlog_relay."
     )
     requires_system_checks = []
 
@@ -38,69 +51,99 @@ class Command(BaseCommand):
         parser.add_argument("--from", dest="since", type=_moment, help="ISO 8601 time at which the window begins")
         parser.add_argument("--to", dest="until", type=_moment, help="ISO 8601 time before which it ends; default: now")
         parser.add_argument("--wait", type=float, default=5.0, help="seconds to wait for missing events (%(default)s)")
+        parser.add_argument("--topics", action="store_true", help="read the topics too: are the published events there")
+        parser.add_argument(
+            "--repair",
+            action="store_true",
+            help="restore missing events out of the topics; with --topics also onto them",
+        )
+        parser.add_argument("--reason", default="", help="why it is repaired: part of the audit trail")
+        parser.add_argument(
+            "--every", type=float, metavar="SECONDS", help="go on until a signal: compare what has passed since"
+        )
+        parser.add_argument(
+            "--metrics-port", type=int, default=0, help="with --every: serve Prometheus metrics here; 0: nowhere"
+        )
         parser.add_argument("--json", action="store_true", help="print a JSON report")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Reconcile, print the account, and fail where something is missing."""
+        """Reconcile, print the report, and fail where something is missing."""
+        _check(options)
+        sides = Sides(connections["default"], connections[READ_MODEL_ALIAS])
+        if options["every"] is not None:
+            _prove(sides, every_seconds=options["every"], metrics_port=options["metrics_port"])
+            return
         try:
-            since, until = _window(options["since"], options["until"])
-            account = _settled(since, until, options["wait"])
-        except DatabaseError as exc:
+            report = _compared(sides, options)
+        except (DatabaseError, ConsumerError) as exc:
             raise CommandError(f"The events could not be read: {exc}") from exc
-        report = _report(account, since, until)
-        self.stdout.write(json.dumps(report) if options["json"] else _sentence(account, since, until))
-        if account.missing:
+        self.stdout.write(json.dumps(report.members()) if options["json"] else report.sentences())
+        if not report.is_whole:
             raise SystemExit(1)
 
 
-def _window(since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
-    # The next millisecond: ids are bounded by milliseconds, and an event of this very one counts.
-    end = until or timezone.now() + timedelta(milliseconds=1)
-    begin = since or oldest(connections["default"]) or end
-    # The id's time is cut to milliseconds.
-    return begin.replace(microsecond=begin.microsecond // 1000 * 1000), end
+def _check(options: dict[str, Any]) -> None:
+    if options["repair"] and not options["reason"].strip():
+        raise CommandError("--repair needs a --reason: it is part of the audit trail.")
+    if options["every"] is not None and (
+        options["repair"] or options["topics"] or options["since"] or options["until"]
+    ):
+        raise CommandError("--every compares what has passed since its last round, and repairs nothing.")
+    if options["every"] is not None and options["every"] <= 0:
+        raise CommandError("--every must be more than 0 seconds.")
 
 
-def _settled(since: datetime, until: datetime, wait_seconds: float) -> Account:
-    deadline = time.monotonic() + wait_seconds
-    while True:
-        account = reconcile(
-            source=connections["default"], read_model=connections[READ_MODEL_ALIAS], since=since, until=until
-        )
-        if not account.missing or time.monotonic() >= deadline:
-            return account
+def _compared(sides: Sides, options: dict[str, Any]) -> Report:
+    report = _settled(sides, options)
+    if not options["topics"] and not options["repair"]:
+        return report
+    with TopicReader(connection=settings.KAFKA_CONNECTION) as reader:
+        topics = TopicSide(reader, sides.source, sides.read_model)
+        if options["topics"]:
+            report.lost_on_topic = topics.all_lost(report.window)
+        if options["repair"]:
+            _repair(report, topics, sides, options["reason"].strip())
+    return report
+
+
+def _settled(sides: Sides, options: dict[str, Any]) -> Report:
+    window, accounted_since = _window(sides, options["since"], options["until"])
+    deadline = time.monotonic() + options["wait"]
+    account = account_of(sides, window)
+    while account.missing and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
+        account.look_again(sides, window)
+    return Report(window, account, accounted_since)
 
 
-def _report(account: Account, since: datetime, until: datetime) -> dict[str, Any]:
-    return {
-        "from": since.isoformat(),
-        "to": until.isoformat(),
-        "committed": account.committed,
-        "published": account.published,
-        "stored": account.stored,
-        "missing": [str(event_id) for event_id in account.missing],
-        "pending": [str(event_id) for event_id in account.pending],
-        # Named by the repair that searches the topics; a missing event alone may still be on its topic.
-        "unrecoverable": [],
-        "unaccounted": len(account.unaccounted),
-    }
+def _window(sides: Sides, since: datetime | None, until: datetime | None) -> tuple[Window, datetime | None]:
+    """Return what is compared, and where the ledger begins if that is later than asked for."""
+    # The next millisecond of the database's clock: ids are bounded by milliseconds, and an event of this one counts.
+    end = until or accounts.mark(sides.source).at + timedelta(milliseconds=1)
+    begin = since or accounts.oldest(sides.source) or end
+    accounted = accounts.accounted_since(sides.source)
+    if accounted is not None and begin < accounted:
+        return Window(min(accounted, end), end), accounted
+    # The id's time is cut to milliseconds.
+    return Window(begin.replace(microsecond=begin.microsecond // 1000 * 1000), end), None
 
 
-def _sentence(account: Account, since: datetime, until: datetime) -> str:
-    window = f"From {since.isoformat()} to {until.isoformat()}"
-    counts = f"{account.committed} committed, {account.published} published, {account.stored} stored"
-    lines = [f"{window}: {counts}."]
-    if account.missing:
-        named = ", ".join(f"{event_id} ({time_of(event_id):%F %T})" for event_id in account.missing[:NAMED])
-        more = ", …" if len(account.missing) > NAMED else ""
-        waiting = f" {len(account.pending)} of them wait in the outbox." if account.pending else ""
-        lines.append(f"{len(account.missing)} MISSING in the audit log: {named}{more}.{waiting}")
-    else:
-        lines.append("Nothing is missing.")
-    if account.unaccounted:
-        lines.append(f"{len(account.unaccounted)} stored events are in neither the outbox nor the ledger.")
-    return "\n".join(lines)
+def _repair(report: Report, topics: TopicSide, sides: Sides, reason: str) -> None:
+    projector = Projector(group="repair", alias=sides.read_model.alias)
+    repair = Repair(topics, projector, TopicWriter(connection=settings.KAFKA_CONNECTION), reason)
+    report.repaired = Repaired()
+    repair.read_model(report.account.lost_by_topic, report.window, report.repaired)
+    repair.topic({topic: ids.named for topic, ids in report.lost_on_topic.items()}, report.repaired)
+    report.account.look_again(sides, report.window)
+    if report.lost_on_topic:
+        report.lost_on_topic = topics.all_lost(report.window)
+
+
+def _prove(sides: Sides, *, every_seconds: float, metrics_port: int) -> None:
+    if metrics_port:
+        start_http_server(metrics_port)
+    with stop_at_signals(second_ends=False) as stop, heartbeat(RunLoop.RECONCILER, gauge=metrics.LAST_PROOF) as alive:
+        ProofLoop(Rounds(sides, Memory(sides.read_model)), every_seconds, stop, alive.beat).run()
 
 
 def _moment(text: str) -> datetime:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,13 @@ def environment(*, prefix: str, **more: str) -> dict[str, str]:
 
 
 class ConsumerProcess:
-    """A `run_consumer`; what it says goes to a file."""
+    """A `run_consumer`, or another command; what it says goes to a file."""
 
-    def __init__(self, *, log: Path, variables: dict[str, str]) -> None:
+    def __init__(self, *, log: Path, variables: dict[str, str], command: Sequence[str] = ("run_consumer",)) -> None:
         self._log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "manage.py", "run_consumer"], cwd=ROOT, env=variables, stdout=output, stderr=output
+                [sys.executable, "manage.py", *command], cwd=ROOT, env=variables, stdout=output, stderr=output
             )
 
     def says(self, event: str) -> bool:
@@ -78,9 +78,11 @@ class ConsumerProcess:
 
 
 @contextmanager
-def consumer(log: Path, variables: dict[str, str]) -> Iterator[ConsumerProcess]:
-    """Run a consumer for the length of a block."""
-    process = ConsumerProcess(log=log, variables=variables)
+def consumer(
+    log: Path, variables: dict[str, str], *, command: Sequence[str] = ("run_consumer",)
+) -> Iterator[ConsumerProcess]:
+    """Run a consumer, or another command, for the length of a block."""
+    process = ConsumerProcess(log=log, variables=variables, command=command)
     try:
         yield process
     finally:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
-from datetime import datetime, timedelta
+from datetime import timedelta
 from io import StringIO
 from typing import Any
-from uuid import UUID
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -18,6 +17,7 @@ from auditlog.partitions import month_of, partition_name
 from auditlog.roles import Role
 from consumers.projector import Projector
 from consumers.records import Batch, Partition
+from tests.integration.consumers.books import acknowledge, execute, store, wait_in_outbox
 from tests.integration.consumers.conftest import Connect, acting_as
 from tests.unit.consumers.builders import event, record, uuid7
 
@@ -38,35 +38,6 @@ def text_of(*arguments: str) -> str:
     out = StringIO()
     call_command(*arguments, stdout=out)
     return out.getvalue()
-
-
-def wait_in_outbox(event_id: UUID, *, at: datetime) -> None:
-    """Put an event into the outbox."""
-    _execute(
-        "INSERT INTO auditlog_outboxevent (shard, topic, key, event_id, event_type, occurred_at, timeline, value) "
-        "VALUES (1, 'test.doctors.doctor', '17', %s, 'x', %s, 1, '{}')",
-        [event_id, at],
-    )
-
-
-def acknowledge(*event_ids: UUID, at: datetime) -> None:
-    """Put events into the ledger."""
-    _execute(
-        "INSERT INTO auditlog_outboxledger (topic, outbox_ids, event_ids, digest, relay, first_occurred_at, "
-        "last_occurred_at, acknowledged_at) VALUES ('test.doctors.doctor', '{}', %s, 0, 'test', %s, %s, now())",
-        [list(event_ids), at, at],
-    )
-
-
-def store(*event_ids: UUID, at: datetime) -> None:
-    """Put events into the read model."""
-    records = [record(event(at=at, event_id=str(i)), partition=AT, offset=n) for n, i in enumerate(event_ids)]
-    Projector(group="test").store(Batch(tuple(records), {AT: None}))
-
-
-def _execute(statement: str, parameters: list[Any]) -> None:
-    with connections["default"].cursor() as cursor:
-        cursor.execute(statement, parameters)
 
 
 def test_nothing_is_missing_where_all_events_are_stored(read_model: None) -> None:
@@ -100,7 +71,7 @@ def test_events_of_many_days_are_compared(read_model: None) -> None:
     times = [now - timedelta(days=days) for days in (0, 1, 3)]
     ids = [uuid7(at) for at in times]
     acknowledge(*ids, at=times[0])
-    _execute("UPDATE auditlog_outboxledger SET first_occurred_at = %s", [times[-1]])
+    execute("UPDATE auditlog_outboxledger SET first_occurred_at = %s", [times[-1]])
     for number, (event_id, at) in enumerate(zip(ids, times, strict=True)):
         one = Partition("test.doctors.doctor", number)
         value = record(event(at=at, event_id=str(event_id)), partition=one)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from prometheus_client import REGISTRY
 
 from auditlog.models import OutboxLedger
-from auditlog.queries.outbox import committed
+from auditlog.queries.accounts import MINUTE, Window, accounted_since, committed, committed_ids, minute_of
 from auditlog.roles import Role
 from publishers import ledger
 from tests.conftest import ConnectAs, WaitUntil
@@ -57,9 +57,17 @@ def test_outbox_and_ledger_together_are_what_committed(
     start_relay()
     wait_until(lambda: published.id in outbox.ledger())
     with acting_as(Role.READER, alias="default"):
-        found = committed(connections["default"], since=since, until=timezone.now() + timedelta(minutes=1))
-    assert {str(event_id)[19:] for event_id in found.published} == {published.event_id[19:]}
-    assert {str(event_id)[19:] for event_id in found.pending} == {parked.event_id[19:]}
+        window = Window(since, timezone.now() + timedelta(minutes=1))
+        found = dict(committed_ids(connections["default"], topic, window))
+        (account,) = committed(connections["default"], window).values()
+    assert {str(event_id)[19:]: waits for event_id, waits in found.items()} == {
+        published.event_id[19:]: False,
+        parked.event_id[19:]: True,
+    }
+    digest = 0
+    for event_id in found:
+        digest ^= int.from_bytes(hashlib.md5(str(event_id).encode()).digest()[:8], "big", signed=True)
+    assert (account.events, account.pending, account.digest) == (2, 1, digest)
 
 
 def test_old_entries_are_removed_by_the_relay_and_new_ones_kept(
@@ -74,6 +82,11 @@ def test_old_entries_are_removed_by_the_relay_and_new_ones_kept(
         "SELECT count(*), bool_and(acknowledged_at > now() - interval '35 days') FROM auditlog_outboxledger"
     ).fetchone()
     assert row == (2, True)
+    with acting_as(Role.READER, alias="default"):
+        begin = accounted_since(connections["default"])
+    days = timedelta(days=36)
+    assert begin is not None
+    assert minute_of(timezone.now() - days) <= begin <= minute_of(timezone.now() - days) + MINUTE
 
 
 def test_a_purge_removes_no_more_than_it_is_told_and_looks_no_further(outbox: Outbox, connect_as: ConnectAs) -> None:

@@ -101,7 +101,7 @@ def test_every_metric_is_documented_with_its_type_and_labels() -> None:
     page = reference("metrics")
     rows = {
         CODE.findall(cells[0])[0]: cells
-        for section in ("Capture", "API", "Relay", "Consumer", "Worker")
+        for section in ("Capture", "API", "Relay", "Consumer", "Worker", "Loss proof")
         for cells in page.rows(section)
     }
     documented = {name: cells for name, cells in rows.items() if name.startswith("auditlog_")}
@@ -160,7 +160,7 @@ def test_every_log_event_is_documented_with_its_level_and_no_other() -> None:
     page = reference("log-events")
     documented = {
         name: {cells[1]}
-        for section in ("Capture", "Relay", "Consumer", "Worker", "API and commands")
+        for section in ("Capture", "Relay", "Consumer", "Loss proof", "Worker", "API and commands")
         for cells in page.rows(section)
         for name in CODE.findall(cells[0])
     }
