@@ -31,6 +31,8 @@ class Action(StrEnum):
     OUTBOX_REQUEUED = "outbox_requeued"  # parked events are to be published after all
     OUTBOX_OFFLOADED = "outbox_offloaded"  # parked events gave up their largest values, and are to be published
     OUTBOX_DROPPED = "outbox_dropped"  # parked events were removed: they will never be published
+    AUDIT_LOG_REPLAYED = "audit_log_replayed"  # topics were read once more into the audit log
+    TOPIC_REPLAYED = "topic_replayed"  # a topic was filled out of the audit log
     CONSUMER_OFFSETS_MOVED = "consumer_offsets_moved"  # events are read again, or skipped
     EVENTS_RESTORED = "events_restored"  # lost events were put back from the topic or the audit log
     DEAD_LETTERS_REQUEUED = "dead_letters_requeued"  # records that were no events were tried again

@@ -22,6 +22,7 @@ ROLES = {
     "kafka_topics": "auditlog_relay",
     "run_consumer": "auditlog_consumer",
     "consumer_seek": "auditlog_consumer",
+    "audit_replay": "auditlog_consumer",
     "audit_reconcile": "auditlog_reader",
     "dead_letters": "auditlog_consumer",
 }

@@ -1,5 +1,6 @@
 """The Kafka side of the consumer: the only package beside the relay's that knows the client."""
 
+from consumers.kafka.partitioner import partition_of
 from consumers.kafka.reader import TopicReader
 from consumers.kafka.source import PROPERTIES, QUIET_SECONDS, ErrorReport, Source
 from consumers.kafka.writer import NotWritten, TopicWriter
@@ -12,4 +13,5 @@ __all__ = [
     "Source",
     "TopicReader",
     "TopicWriter",
+    "partition_of",
 ]

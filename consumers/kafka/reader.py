@@ -38,6 +38,8 @@ class TopicReader:
         }
         self._consumer = Consumer(properties, logger=logging.getLogger("consumers.kafka.client"))
 
+        self._closed = False
+
     def __enter__(self) -> TopicReader:
         return self
 
@@ -45,6 +47,17 @@ class TopicReader:
         self, _type: type[BaseException] | None, _exc: BaseException | None, _tb: TracebackType | None
     ) -> None:
         self.close()
+
+    def topics(self) -> set[str]:
+        """
+        Return the topics that exist.
+
+        :raises BrokersUnavailable: if no broker answers.
+        """
+        try:
+            return set(self._consumer.list_topics(timeout=SILENCE_SECONDS).topics)
+        except KafkaException as exc:
+            raise _unavailable(exc) from exc
 
     def bounds(self, topic: str) -> dict[Partition, tuple[int, int]]:
         """
@@ -87,24 +100,30 @@ class TopicReader:
         try:
             heard = time.monotonic()
             while time.monotonic() - heard < SILENCE_SECONDS:
-                for message in self._consumer.consume(RECORDS_AT_ONCE, timeout=POLL_SECONDS):
+                messages = self._consumer.consume(RECORDS_AT_ONCE, timeout=POLL_SECONDS)
+                for message in messages:
                     error = message.error()
                     if error is not None and error.code() == KafkaError._PARTITION_EOF:
                         return
                     if error is not None:
                         raise BrokersUnavailable(error.str())
-                    heard = time.monotonic()
                     record = as_record(message)
                     if record.offset < end:
                         yield record
                     if record.offset >= end - 1:
                         return
+                if messages:
+                    # Not sooner: whoever takes the records may take long.
+                    heard = time.monotonic()
             raise BrokersUnavailable(f"Nothing of {partition.topic}[{partition.number}] in {SILENCE_SECONDS} seconds.")
         finally:
-            self._consumer.unassign()
+            # Whoever did not read to the end may have closed it before this is tidied up.
+            if not self._closed:
+                self._consumer.unassign()
 
     def close(self) -> None:
         """Let the connections go."""
+        self._closed = True
         self._consumer.close()
 
     def _watermarks(self, topic: str, number: int) -> tuple[int, int]:

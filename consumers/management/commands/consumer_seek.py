@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from argparse import ArgumentTypeError
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +17,7 @@ from auditlog import topics
 from consumers import seek, survey
 from consumers.faults import ConsumerError
 from consumers.kafka import TopicReader
+from consumers.moments import moment
 from consumers.records import Partition
 from consumers.seek import Back, Earliest, Latest, Move, Target, ToOffset, ToTime
 
@@ -45,9 +46,7 @@ class Command(BaseCommand):
         where.add_argument("--earliest", action="store_true", help="to the first record that the topic has")
         where.add_argument("--latest", action="store_true", help="behind the last record")
         where.add_argument("--to-offset", type=int, metavar="N", help="to this offset")
-        where.add_argument(
-            "--to-time", type=_moment, metavar="TIME", help="to the first record published then or later"
-        )
+        where.add_argument("--to-time", type=moment, metavar="TIME", help="to the first record published then or later")
         where.add_argument(
             "--back", type=_back, metavar="N|30m", help="back by N records, or to so long ago: s, m, h, d"
         )
@@ -86,13 +85,13 @@ def _moved(reader: TopicReader, options: dict[str, Any]) -> list[Move]:
 
 
 def _partitions(reader: TopicReader, options: dict[str, Any]) -> dict[Partition, tuple[int, int]]:
-    names = topics.all_topics() if options["all"] else options["topics"]
+    names = _registered(reader) if options["all"] else options["topics"]
     if options["partition"] is not None and len(options["topics"] or ()) != 1:
         raise CommandError("--partition needs one --topic.")
     found: dict[Partition, tuple[int, int]] = {}
     for name in names:
         bounds = reader.bounds(name)
-        if not bounds and not options["all"]:
+        if not bounds:
             raise CommandError(f"There is no topic {name}.")
         found |= bounds
     if options["partition"] is not None:
@@ -100,6 +99,12 @@ def _partitions(reader: TopicReader, options: dict[str, Any]) -> dict[Partition,
         if not found:
             raise CommandError(f"{names[0]} has no partition {options['partition']}.")
     return found
+
+
+def _registered(reader: TopicReader) -> list[str]:
+    """Return the topics of the registered models, and those that they were moved to."""
+    existing = reader.topics()
+    return [name for topic in topics.all_topics() for name in topics.generations(topic, existing)]
 
 
 def _target(options: dict[str, Any]) -> Target:
@@ -110,8 +115,8 @@ def _target(options: dict[str, Any]) -> Target:
             return Latest()
         case {"to_offset": int(offset)}:
             return ToOffset(offset)
-        case {"to_time": datetime() as moment}:
-            return ToTime(moment)
+        case {"to_time": datetime() as at}:
+            return ToTime(at)
         case {"back": timedelta() as ago}:
             return ToTime(timezone.now() - ago)
         case _:
@@ -135,14 +140,6 @@ def _line(one: Move) -> str:
         if one.skipped_gone:
             what += f", {one.skipped_gone} are no longer on the topic"
     return f"{one.partition.topic}[{one.partition.number}]: {start} → {one.end}, {what}."
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as exc:
-        raise ArgumentTypeError(f"{text!r} is no ISO 8601 time") from exc
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _back(text: str) -> int | timedelta:

@@ -48,6 +48,7 @@ def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
         ("audit_reconcile", "reader", "reader"),
         ("dead_letters", "consumer", "consumer"),
         ("consumer_seek", "consumer", "consumer"),
+        ("audit_replay", "consumer", "consumer"),
         ("run_consumer", "consumer", "consumer"),
     ],
 )
