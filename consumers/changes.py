@@ -30,10 +30,13 @@ def changes(
     """
     old, new = before or {}, after or {}
     found = {
-        fields.get(column, column): (old.get(column, NULL), new.get(column, NULL))
-        for column in {**old, **new}
-        if bytes(old.get(column, NULL)) != bytes(new.get(column, NULL))
+        fields.get(column, column): (value, new.get(column, NULL))
+        for column, value in old.items()
+        if value != new.get(column, NULL)
     }
+    for column, value in new.items():
+        if column not in old and value != NULL:
+            found[fields.get(column, column)] = (NULL, value)
     for column in masked_changed:
         found.setdefault(fields.get(column, column), (old.get(column, MASK), new.get(column, MASK)))
     return found

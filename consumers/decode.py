@@ -243,9 +243,10 @@ def _occurred_at(event: _Event) -> datetime:
 def _misdated(event_id: UUID, occurred_at: datetime, horizon: Horizon) -> Rejected | None:
     if event_id.version != UUID_VERSION:
         return Rejected(DeadLetterReason.INVALID_EVENT_ID, "`audit.event_id` is no UUIDv7.")
-    if not horizon.holds(occurred_at) or not horizon.holds(time_of(event_id)):
+    id_at = time_of(event_id)
+    if not horizon.holds(occurred_at) or not horizon.holds(id_at):
         return Rejected(DeadLetterReason.OUT_OF_HORIZON, f"{occurred_at:%F %T} or the id's time is out of the horizon.")
-    if abs(time_of(event_id) - occurred_at) > EVENT_ID_SLACK:
+    if abs(id_at - occurred_at) > EVENT_ID_SLACK:
         return Rejected(DeadLetterReason.INVALID_EVENT_ID, "The time of `audit.event_id` is not that of the event.")
     return None
 

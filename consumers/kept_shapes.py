@@ -36,7 +36,8 @@ class KeptShapes:
                 self._ids.clear()
             self._ids[shape] = known
             self._unkept[known] = text
-        return row._replace(shape=known)
+        # What `_replace` does takes three times as long.
+        return Row(*row[:-1], known)
 
     def keep(self, connection: BaseDatabaseWrapper) -> None:
         """Write what is new, in the caller's transaction; again next time unless `committed` is called."""
