@@ -50,6 +50,8 @@ FIRST_SILENCE_SECONDS = 5.0
 SILENT_TOPIC_SECONDS = 20.0
 KAFKA_SECONDS = 5.0
 SLICE_SECONDS = 0.25
+# A standby, or a primary that was made read-only, takes nothing for now: the same as one that is not there.
+AWAY = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
 # A server that vanished without a word is noticed: seconds, and milliseconds.
 KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 3, "tcp_user_timeout": 15_000}
 
@@ -108,7 +110,7 @@ class Relay:
                     # Another server may have taken over, which never saw the last ids.
                     self._scanner.forget()
                     self._work(connection)
-            except psycopg.OperationalError as exc:
+            except AWAY as exc:
                 seconds = backoff.failed()
                 metrics.UNAVAILABLE.labels("postgresql").inc()
                 log.warning("relay.waiting_for_postgresql", detail=str(exc).strip(), next_attempt_seconds=seconds)

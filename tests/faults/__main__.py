@@ -7,11 +7,13 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from tests.faults import scenarios
-from tests.faults.report import PAGE, page, row
-from tests.faults.scenario import SCENARIOS, Outcome, Scenario, play
+from tests.faults.report import PAGE, Row, page, save, saved
+from tests.faults.run import Violation
+from tests.faults.scenario import SCENARIOS, Scenario, play
 from tests.faults.servers import Servers
 
 __all__ = ["scenarios"]
@@ -25,18 +27,23 @@ def say(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 
-def attempt(played: Scenario, servers: Servers) -> Outcome | None:
+def attempt(played: Scenario, servers: Servers) -> Row | None:
     """Run one scenario and say what came of it; None where it was violated."""
     say(f"{played.number:>2}  {played.fault} …")
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=f"auditlog-fault-{played.number}-") as name:
         try:
-            outcome = play(played, servers, folder=Path(name))
-        except AssertionError as exc:
+            row = Row.of(play(played, servers, folder=Path(name)))
+        except Violation as exc:
             say(f"    VIOLATED after {time.monotonic() - begun:.0f} s: {_short(str(exc))}")
             return None
-    say(f"    {row(outcome)}  ({time.monotonic() - begun:.0f} s)")
-    return outcome
+        except Exception as exc:  # noqa: BLE001 - the edge of the run: whatever happens, the other scenarios go on
+            say(
+                f"    FAILED after {time.monotonic() - begun:.0f} s: {_short(''.join(traceback.format_exception(exc)))}"
+            )
+            return None
+    say(f"    {row}  ({time.monotonic() - begun:.0f} s)")
+    return row
 
 
 def _short(text: str) -> str:
@@ -49,23 +56,38 @@ def main() -> int:
     """Run, report, and return the exit code: 1 where anything was violated."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--brokers", type=int, default=BROKERS, help="how many brokers (%(default)s)")
+    parser.add_argument("--resume", action="store_true", help="go on with a run: leave out what was as expected")
     parser.add_argument("numbers", type=int, nargs="*", help="only these scenarios; the page is then not written")
     options = parser.parse_args()
     if unknown := set(options.numbers) - SCENARIOS.keys():
         parser.error(f"no scenarios {sorted(unknown)}; there are {sorted(SCENARIOS)}")
     # Otherwise a SIGTERM would leave the servers behind.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
-    servers = Servers(brokers=options.brokers)
+    rows = saved() if options.resume else {}
+    wanted = [number for number in options.numbers or sorted(SCENARIOS) if number not in rows]
+    violated = run(wanted, rows, brokers=options.brokers, keep=not options.numbers or options.resume)
+    if rows.keys() == SCENARIOS.keys() and options.brokers == BROKERS:
+        PAGE.write_text(page(rows.values()), encoding="utf-8")
+    say(f"{len(wanted) - len(violated)} scenarios as expected, violated: {violated or 'none'}")
+    return 1 if violated else 0
+
+
+def run(numbers: list[int], rows: dict[int, Row], *, brokers: int, keep: bool) -> list[int]:
+    """Run scenarios, add what they find to `rows`, and return those that were not as expected."""
+    servers = Servers(brokers=brokers)
+    violated = []
     try:
         servers.start()
-        outcomes = {number: attempt(SCENARIOS[number], servers) for number in options.numbers or sorted(SCENARIOS)}
+        for number in numbers:
+            if (row := attempt(SCENARIOS[number], servers)) is None:
+                violated.append(number)
+                continue
+            rows[number] = row
+            if keep:
+                save(rows.values())
     finally:
         servers.stop()
-    violated = [number for number, outcome in outcomes.items() if outcome is None]
-    if not options.numbers and not violated:
-        PAGE.write_text(page([outcome for outcome in outcomes.values() if outcome is not None]), encoding="utf-8")
-    say(f"{len(outcomes) - len(violated)} scenarios as expected, violated: {violated or 'none'}")
-    return 1 if violated else 0
+    return violated
 
 
 if __name__ == "__main__":

@@ -85,6 +85,20 @@ def in_flight() -> None:
     Publisher.send = sending  # type: ignore[method-assign]
 
 
+def unreported() -> None:
+    """The relay waits for reports of events that are under way."""
+    from publishers.kafka import Publisher
+
+    serve = Publisher.serve
+
+    def serving(self: Any, seconds: float) -> None:
+        if len(self._producer):
+            act(publisher=self)
+        serve(self, seconds)
+
+    Publisher.serve = serving  # type: ignore[method-assign]
+
+
 def before_acknowledge() -> None:
     """The broker has acknowledged, and the relay's DELETE has not begun."""
     from publishers import outbox
@@ -161,7 +175,16 @@ def future() -> None:
 
 POINTS = {
     step.__name__: step
-    for step in (after_fetch, after_send, in_flight, before_acknowledge, before_store, in_store, after_store)
+    for step in (
+        after_fetch,
+        after_send,
+        in_flight,
+        unreported,
+        before_acknowledge,
+        before_store,
+        in_store,
+        after_store,
+    )
 }
 
 

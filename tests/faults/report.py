@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, astuple, dataclass
 
 from tests.acceptance.pipeline.services import ROOT
 from tests.faults.scenario import Outcome
 
 PAGE = ROOT / "docs" / "reference" / "faults.md"
+RESULTS = ROOT / "build" / "faults.json"
 HEAD = """\
 # Faults
 
-What the fault suite found in its last full run, on three Kafka brokers: written by `make faults`, not by hand. See
-[Run the fault suite](../how-to/run-the-fault-suite.md).
+What the fault suite found in its last run of each scenario, on three Kafka brokers. `make faults` writes this page.
+See [Run the fault suite](../how-to/run-the-fault-suite.md).
 
 *Lost* counts events that committed and are not on the topics or not in the audit log, and committed changes without an
 event. *Out of order* counts objects whose events appear first in another order than that of their commits. What stands
@@ -24,24 +27,53 @@ fault, where another takes over) until everything that had committed by then was
 """
 
 
-def row(outcome: Outcome) -> str:
-    """Return an outcome as a row of the table."""
-    found = outcome.account
-    recovery = "" if outcome.recovery_seconds is None else f"{outcome.recovery_seconds:.1f}"
-    cells = (
-        outcome.scenario.number,
-        outcome.scenario.fault,
-        outcome.scenario.expected,
-        len(found.lost),
-        len(found.out_of_order),
-        found.duplicates_on_topics,
-        found.duplicates_in_log,
-        recovery,
-        found.events,
-    )
-    return f"| {' | '.join(map(str, cells))} |"
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the table."""
+
+    number: int
+    fault: str
+    expected: str
+    lost: int
+    out_of_order: int
+    duplicates_on_topics: int
+    duplicates_in_log: int
+    recovery_seconds: float | None
+    events: int
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Row:
+        """Return an outcome as a row."""
+        found, played = outcome.account, outcome.scenario
+        return cls(
+            played.number,
+            played.fault,
+            played.expected,
+            len(found.lost),
+            len(found.out_of_order),
+            found.duplicates_on_topics,
+            found.duplicates_in_log,
+            outcome.recovery_seconds,
+            found.events,
+        )
+
+    def __str__(self) -> str:
+        recovery = "" if self.recovery_seconds is None else f"{self.recovery_seconds:.1f}"
+        return "| " + " | ".join(str(value) for value in (*astuple(self)[:-2], recovery, self.events)) + " |"
 
 
-def page(outcomes: Sequence[Outcome]) -> str:
+def page(rows: Iterable[Row]) -> str:
     """Return the whole page."""
-    return HEAD + "\n".join(row(outcome) for outcome in outcomes) + "\n"
+    return HEAD + "\n".join(str(row) for row in sorted(rows, key=lambda row: row.number)) + "\n"
+
+
+def save(rows: Iterable[Row]) -> None:
+    """Keep what a run has found so far, so that it can be gone on with."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")
+
+
+def saved() -> dict[int, Row]:
+    """Return what the last run found."""
+    found = json.loads(RESULTS.read_bytes()) if RESULTS.exists() else []
+    return {members["number"]: Row(**members) for members in found}

@@ -6,9 +6,10 @@ import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -38,11 +39,23 @@ MARKS = "SELECT writer, number FROM shop_mark"
 CHUNKS = "SELECT event_id::text AS id FROM auditlog_contentchunk"
 IDS = f"SELECT event_id::text AS id FROM auditlog_auditlog UNION ALL {CHUNKS}"
 ADMIN_SECONDS = 30
-WAIT_SECONDS = 60
+WAIT_SECONDS = 90
 
 
 class Violation(AssertionError):
     """The service did not do what the scenario expects."""
+
+
+class LastingBooks(Books):
+    """Books that ask again where the connection was lost: a scenario may have restarted the server."""
+
+    def query(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
+        """Return the rows of a statement."""
+        try:
+            return super().query(statement, *parameters)
+        except psycopg.OperationalError:
+            self.close()
+            return super().query(statement, *parameters)
 
 
 class Run:
@@ -95,13 +108,15 @@ class Run:
         self.consumers.append(service)
         return service
 
-    def start_writer(self, *options: str, **more: str) -> Service:
-        """Start a writer, which makes one transaction or writes until it is told to stop."""
-        number = len(self.files)
-        self.files.append(self.folder / f"written-{number}")
-        command = ["-m", WRITER, "--number", str(number), "--file", str(self.files[-1]), *options]
+    def start_writer(
+        self, *options: str, count: int = 1, variables: Mapping[str, str] = MappingProxyType({})
+    ) -> Service:
+        """Start a writer, or several as one program, which makes one transaction or writes until it is told to stop."""
+        first = len(self.files)
+        self.files += [self.folder / f"written-{number}" for number in range(first, first + count)]
+        command = ["-m", WRITER, "--first", str(first), "--count", str(count), "--folder", str(self.folder), *options]
         service = self.deployment.start_program(
-            [sys.executable, *command], name=f"writer-{number}", roles=APPLICATION, **self.environment, **more
+            [sys.executable, *command], name=f"writer-{first}", roles=APPLICATION, **{**self.environment, **variables}
         )
         if "--once" not in options:
             self.writers.append(service)
@@ -109,8 +124,7 @@ class Run:
 
     def start_writers(self, *options: str, count: int = WRITERS) -> None:
         """Start writers."""
-        for _ in range(count):
-            self.start_writer(*options)
+        self.start_writer(*options, count=count)
 
     def load(self, *options: str) -> None:
         """Start a relay and a consumer unless there are some, and writers, and wait until events are stored."""
@@ -347,7 +361,7 @@ class Run:
 
     def _books(self, server: Server) -> Books:
         url = server.url(role=Role.OWNER, database=self.database)
-        return Books(url=url, bootstrap=self.servers.bootstrap, prefix=self.prefix)
+        return LastingBooks(url=url, bootstrap=self.servers.bootstrap, prefix=self.prefix)
 
     def _committed(self) -> list[str]:
         return [

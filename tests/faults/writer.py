@@ -1,9 +1,10 @@
 """
 A process that writes through the ORM and keeps its own account of what committed, independently of any event.
 
-`python -m tests.faults.writer --number N --file FILE` writes until SIGTERM. For each transaction it notes in the file
-what the transaction is about to commit, and afterwards what became of it; a row of the unaudited `Mark` commits with
-it, and tells where the answer to COMMIT got lost. While the database is away it waits and goes on.
+`python -m tests.faults.writer --first N --count M --folder FOLDER` makes M processes that write until SIGTERM. For each
+transaction, a writer notes in the file `written-NUMBER` what the transaction is about to commit, and afterwards what
+became of it; a row of the unaudited `Mark` commits with it, and tells where the answer to COMMIT got lost. While the
+database is away it waits and goes on.
 
 `--kill-at before-commit` or `before-hooks` ends it with SIGKILL at that point of the transaction `--kill-in`;
 `--once held` makes one transaction that stays open until the file `--until` appears, `--once bulk` one of `--rows`
@@ -14,13 +15,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import random
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -60,10 +63,11 @@ class Account:
 class Writer:
     """Writes, and knows what it wrote."""
 
-    def __init__(self, options: argparse.Namespace, stop: threading.Event) -> None:
-        self.options, self.stop = options, stop
-        self.account = Account(options.file)
-        self.random = random.Random(options.number)
+    def __init__(self, writer: int, options: argparse.Namespace, stop: threading.Event) -> None:
+        self.writer, self.options, self.stop = writer, options, stop
+        self.account = Account(options.folder / f"written-{writer}")
+        self.random = random.Random(writer)
+        # Of the transaction.
         self.number = 0
         self.items: dict[int, set[int]] = {}
         self.texts: dict[int, str] = {}
@@ -74,7 +78,9 @@ class Writer:
     def run(self) -> None:
         """Write until told to stop."""
         self._insist(self._prepare)
-        while not self.stop.is_set():
+        parent = os.getppid()
+        # Whose parent was killed goes as well.
+        while not self.stop.is_set() and os.getppid() == parent:
             if not self.transaction(self._some):
                 self._insist(self._reload)
             self.stop.wait(self.options.pause_milliseconds / 1000)
@@ -107,7 +113,7 @@ class Writer:
     def _mark(self) -> None:
         from tests.faults.shop.models import Mark
 
-        Mark.objects.create(writer=self.options.number, number=self.number)
+        Mark.objects.create(writer=self.writer, number=self.number)
 
     def _kill_before_hooks(self) -> None:
         """Let the first hook of this transaction be the process's end: before the one that wakes the relay."""
@@ -133,7 +139,7 @@ class Writer:
         """Make the rows that all share; the first writer makes them, the others wait for them."""
         from tests.faults.shop.models import Counter, Tag
 
-        if self.options.number == 0 and not Counter.objects.exists():
+        if self.writer == 0 and not Counter.objects.exists():
             self.transaction(self._make_shared)
         while not self.stop.is_set() and Counter.objects.count() < COUNTERS:
             self.stop.wait(POLL_SECONDS)
@@ -153,7 +159,7 @@ class Writer:
         """Learn which rows there are: what the last transaction did is not known."""
         from tests.faults.shop.models import Item
 
-        own = Item.objects.filter(writer=self.options.number)
+        own = Item.objects.filter(writer=self.writer)
         self.texts = dict(own.values_list("pk", "text"))
         self.items = {pk: set() for pk in self.texts}
         for pk, tag in own.filter(tags__isnull=False).values_list("pk", "tags"):
@@ -198,7 +204,7 @@ class Writer:
         self.random.choice(works)()
 
     def _text(self) -> str:
-        return f"{self.options.number}-{self.number}-{len(self.changes)}-{self.random.randrange(10**9)}"
+        return f"{self.writer}-{self.number}-{len(self.changes)}-{self.random.randrange(10**9)}"
 
     def _changed(self, model: str, pk: int, action: str, token: str) -> None:
         self.changes.append((f"shop.{model}", str(pk), action, token))
@@ -206,7 +212,7 @@ class Writer:
     def _create(self) -> None:
         from tests.faults.shop.models import Item
 
-        item = Item.objects.create(writer=self.options.number, text=self._text())
+        item = Item.objects.create(writer=self.writer, text=self._text())
         self.items[item.pk], self.texts[item.pk] = set(), item.text
         self._changed("item", item.pk, "create", item.text)
 
@@ -262,7 +268,7 @@ class Writer:
             wanted = min(BATCH_ROWS, rows - start)
             text = self._text()
             made = Entry.objects.bulk_create(
-                [Entry(writer=self.options.number, text=f"{text}-{number}") for number in range(wanted)]
+                [Entry(writer=self.writer, text=f"{text}-{number}") for number in range(wanted)]
             )
             for entry in made:
                 self._changed("entry", entry.pk, "create", entry.text)
@@ -303,7 +309,7 @@ class Writer:
 
         # Of random letters: it would not shrink on its way.
         letters = "".join(self.random.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=self.options.rows))
-        item = Item.objects.create(writer=self.options.number, text=self._text(), blob=letters.encode())
+        item = Item.objects.create(writer=self.writer, text=self._text(), blob=letters.encode())
         self._changed("item", item.pk, "create", item.text)
         item.text = self._text()
         item.save()
@@ -322,7 +328,7 @@ class Writer:
             {"extra": "\x1b\u2028"},
         ]
         for value in values:
-            item = Item.objects.create(writer=self.options.number, text=self._text(), **value)
+            item = Item.objects.create(writer=self.writer, text=self._text(), **value)
             self._changed("item", item.pk, "create", item.text)
 
 
@@ -334,9 +340,10 @@ def joined(keys: set[int]) -> str:
 def main() -> None:
     """Write as the arguments say."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--number", type=int, required=True)
-    parser.add_argument("--file", type=Path, required=True)
-    parser.add_argument("--pause-milliseconds", type=int, default=25)
+    parser.add_argument("--first", type=int, required=True)
+    parser.add_argument("--count", type=int, default=1)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--pause-milliseconds", type=int, default=60)
     parser.add_argument("--undo", type=float, default=0.12, help="share of transactions and savepoints rolled back")
     parser.add_argument("--kill-at", choices=["before-commit", "before-hooks"])
     parser.add_argument("--kill-in", type=int, default=0)
@@ -344,14 +351,30 @@ def main() -> None:
     parser.add_argument("--until", type=Path)
     parser.add_argument("--rows", type=int, default=0)
     options = parser.parse_args()
+    # Once for all, before there are connections, which must not be shared.
+    django.setup()
+    fork = multiprocessing.get_context("fork")
+    numbers = range(options.first + 1, options.first + options.count)
+    others = [fork.Process(target=write, args=(number, options), daemon=True) for number in numbers]
+    for other in others:
+        other.start()
+    write(options.first, options, others)
+    for other in others:
+        other.join()
+    sys.exit(any(other.exitcode for other in others))
+
+
+def write(number: int, options: argparse.Namespace, others: Sequence[BaseProcess] = ()) -> None:
+    """Be one writer; what ends it ends the others as well."""
     stop = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:
         stop.set()
+        for other in others:
+            other.terminate()
 
     signal.signal(signal.SIGTERM, end)
-    django.setup()
-    writer = Writer(options, stop)
+    writer = Writer(number, options, stop)
     writer.once() if options.once else writer.run()
 
 

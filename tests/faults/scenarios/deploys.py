@@ -40,7 +40,7 @@ def clocks(run: Run) -> None:
     }
     clock.write_text("+0", encoding="utf-8")
     relays = [run.start_relay(**jumping), run.start_relay()]
-    run.start_writer(**jumping)
+    run.start_writer(variables=jumping)
     run.load()
     for seconds in (HOUR_SECONDS, -HOUR_SECONDS, 0):
         clock.write_text(f"{seconds:+}", encoding="utf-8")

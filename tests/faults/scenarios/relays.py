@@ -106,7 +106,7 @@ def queue_full(run: Run) -> None:
     26, "fatal error of the producer", "it is made anew; what was not acknowledged is sent again", duplicates=None
 )
 def fatal_error(run: Run) -> None:
-    relay = run.start_relay(point="after_send", action="purge")
+    relay = run.start_relay(point="unreported", action="purge")
     run.load()
     for number in range(1, 4):
         # What is sent stays under way.
@@ -114,9 +114,8 @@ def fatal_error(run: Run) -> None:
         run.arm(relay)
         run.wait(lambda: _given_up(relay) >= number, what="a producer that is given up")  # noqa: B023
         run.servers.cluster.switch_relays(Mode.OPEN)
-        run.grows(60)
-    run.healed()
-    run.recovered()
+        run.healed()
+        run.recovered()
 
 
 def _given_up(relay: Service) -> int:

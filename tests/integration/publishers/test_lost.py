@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from prometheus_client import REGISTRY
 
+from auditlog.roles import Role
 from tests.conftest import WaitUntil
 from tests.integration.publishers.conftest import StartProcess, StartRelay
 from tests.integration.publishers.proxy import Proxy
@@ -120,6 +123,37 @@ def test_i5_a_database_that_goes_away_for_a_moment_costs_no_duplicates(
     database_proxy.mend()
     wait_for_empty()
     assert sorted(record.event_id for record in broker.read(topic)) == sorted(event.event_id for event in committed)
+
+
+@pytest.fixture
+def read_only(relay_parameters: dict[str, Any]) -> Iterator[Callable[[], None]]:
+    """The relay may only read, as on a standby; the function gives its rights back."""
+    database = relay_parameters["dbname"]
+
+    def alter(change: str) -> None:
+        with psycopg.connect(os.environ["TEST_POSTGRES_ADMIN_URL"], autocommit=True) as admin:
+            admin.execute(f"ALTER ROLE {Role.RELAY} IN DATABASE {database} {change}".encode())
+
+    alter("SET default_transaction_read_only = on")
+    yield lambda: alter("RESET default_transaction_read_only")
+    alter("RESET default_transaction_read_only")
+
+
+def test_i5_a_relay_waits_for_a_database_that_is_read_only(
+    topic: str,
+    outbox: Outbox,
+    start_relay: StartRelay,
+    read_only: Callable[[], None],
+    wait_for_empty: Callable[[], None],
+    wait_until: WaitUntil,
+) -> None:
+    committed = outbox.add(topic, "1")
+    said = count("auditlog_relay_unavailable_total", server="postgresql")
+    start_relay()
+    wait_until(lambda: count("auditlog_relay_unavailable_total", server="postgresql") > said + 1)
+    read_only()
+    wait_for_empty()
+    assert outbox.ledger() == {event.id for event in committed}
 
 
 def test_i5_a_batch_that_was_delivered_while_the_database_was_away_is_acknowledged_afterwards(
