@@ -2,7 +2,7 @@
 Runs a management command with points at which the process ends or stops. Production code has no such points.
 
 `python -m tests.faults.launcher COMMAND …` wraps named steps of the relay and of the consumer before the command
-begins. FAULT_POINT names one, FAULT_ACTION says what happens there (`kill`, `stop`, `purge`), and it happens once, as
+begins. FAULT_POINT names one, FAULT_ACTION says what happens there (`kill` or `stop`), and it happens once, as
 soon as the file FAULT_ARMED exists. FAULT_KAFKA holds properties, as JSON, that replace those of the relay's or the
 consumer's client; with FAULT_FUTURE the relay publishes as a later version might, with more than this one knows.
 """
@@ -24,7 +24,7 @@ ARMED = Path(os.environ.get("FAULT_ARMED", "/nonexistent"))
 ANSWER_SECONDS = 0.5
 
 
-def act(**found: Any) -> None:
+def act() -> None:
     """Do what is to be done at the point, once it is armed."""
     if not ARMED.exists():
         return
@@ -34,9 +34,6 @@ def act(**found: Any) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         case "stop":
             os.kill(os.getpid(), signal.SIGSTOP)
-        case "purge":
-            # A gap in a sequence that must have none: the client's own fatal error.
-            found["publisher"]._producer.purge(in_queue=False, in_flight=True)
         case action:
             raise ValueError(action)
 
@@ -66,7 +63,7 @@ def after_send() -> None:
         send(self, batch, **more)
         if ARMED.exists() and batch.waiting:
             time.sleep(ANSWER_SECONDS)
-            act(publisher=self)
+            act()
 
     Publisher.send = sending  # type: ignore[method-assign]
 
@@ -80,21 +77,24 @@ def in_flight() -> None:
     def sending(self: Any, batch: Any, **more: Any) -> None:
         send(self, batch, **more)
         if batch.waiting:
-            act(publisher=self)
+            act()
 
     Publisher.send = sending  # type: ignore[method-assign]
 
 
-def unreported() -> None:
-    """The relay waits for reports of events that are under way."""
+def fatal() -> None:
+    """The client has a fatal error of its own: a gap in a sequence that must have none."""
     from publishers.kafka import Publisher
 
     serve = Publisher.serve
 
     def serving(self: Any, seconds: float) -> None:
-        if len(self._producer):
-            act(publisher=self)
+        if ARMED.exists() and len(self._producer):
+            # Takes effect once something is on its way.
+            self._producer.purge(in_queue=False, in_flight=True)
         serve(self, seconds)
+        if self.broken:
+            ARMED.unlink(missing_ok=True)
 
     Publisher.serve = serving  # type: ignore[method-assign]
 
@@ -179,7 +179,7 @@ POINTS = {
         after_fetch,
         after_send,
         in_flight,
-        unreported,
+        fatal,
         before_acknowledge,
         before_store,
         in_store,

@@ -106,7 +106,7 @@ def queue_full(run: Run) -> None:
     26, "fatal error of the producer", "it is made anew; what was not acknowledged is sent again", duplicates=None
 )
 def fatal_error(run: Run) -> None:
-    relay = run.start_relay(point="unreported", action="purge")
+    relay = run.start_relay(point="fatal")
     run.load()
     for number in range(1, 4):
         # What is sent stays under way.
