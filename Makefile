@@ -12,7 +12,7 @@ PRODUCTION := DJANGO_SETTINGS_MODULE=settings.production DJANGO_ALLOWED_HOSTS=ex
 	DJANGO_SECRET_KEY=a-key-for-the-check-only-0123456789-abcdefghijklmnopqrstuvwxyz \
 	DATABASE_URL=postgres://check@127.0.0.1/check KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092
 
-.PHONY: help run test checks postgres-versions lint typecheck format lock mutations faults bench openapi chart sbom image clean
+.PHONY: help run test checks postgres-versions lint typecheck format lock mutations faults bench capacity openapi chart sbom image clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -79,6 +79,9 @@ $(PEERS_STAMP): requirements/peers.txt $(STAMP)
 
 bench: $(STAMP) $(PEERS_STAMP)  ## measure on the local stack
 	$(BIN)/python -m bench
+
+capacity: $(STAMP)  ## measure what an event costs each process and the disks
+	$(BIN)/python -m bench --only capacity
 
 openapi: $(STAMP)  ## write docs/reference/openapi.yaml
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/reference/openapi.yaml

@@ -26,6 +26,7 @@ MEASUREMENTS = {
     "writes": "write overhead against no audit and against a trigger",
     "split": "where the time of a captured write goes",
     "pipeline": "statements and WAL bytes of relay and consumer: counted",
+    "capacity": "processor time, memory and disk of an event, by process",
     "relay": "rows a second, beside a bare loop",
     "consumer": "rows a second into the read model, beside a bare COPY",
     "scaling": "1, 2 and 4 relays and consumers",

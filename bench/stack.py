@@ -60,6 +60,11 @@ class Stack:
         """The address of the broker, which may not run yet."""
         return self._kafka.bootstrap_servers
 
+    @property
+    def kafka_folder(self) -> Path:
+        """Where the broker keeps its topics."""
+        return self._directory / "kafka"
+
     def url(self, role: Role, *, database: str = DATABASE) -> str:
         """Return the address of a database for a role."""
         return f"postgres://{role.value}@{ports.HOST}:{self._postgres.port}/{database}"
@@ -140,21 +145,25 @@ class Stack:
 
         :raises DevstackError: if it ended before the block, or does not end well when asked to.
         """
-        environment = {**os.environ, "DATABASE_URL": self.url(role), "AUDIT_DATABASE_URL": self.url(role)}
+        urls = {"DATABASE_URL": self.url(role), "AUDIT_DATABASE_URL": self.url(role)}
+        with self.running_program(name or command, [sys.executable, "manage.py", command], **urls) as pid:
+            yield pid
+
+    @contextmanager
+    def running_program(self, name: str, command: list[str], **variables: str) -> Iterator[int]:
+        """
+        Run a program for the length of a block, which is given the process id.
+
+        :raises DevstackError: if it ended before the block, or does not end well when asked to.
+        """
         with ExitStack() as exits:
-            process = self._start(
-                name or command,
-                [sys.executable, "manage.py", command],
-                stop=_stop,
-                environment=environment,
-                exits=exits,
-            )
+            process = self._start(name, command, stop=_stop, environment={**os.environ, **variables}, exits=exits)
             try:
                 yield process.pid
             finally:
-                del self._processes[name or command]
+                del self._processes[name]
             if process.poll() is not None or _stop(process):
-                raise DevstackError(f"{command} ended with {process.poll()}: {self._last_words(name or command)}")
+                raise DevstackError(f"{name} ended with {process.poll()}: {self._last_words(name)}")
 
     def wait_until(self, happened: Callable[[], bool], *, what: str, seconds: float = START_SECONDS) -> None:
         """
