@@ -6,7 +6,8 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from auditlog import context
-from auditlog.capture.plans import RowPlan, literal, plan_for, quote
+from auditlog.capture.columns import quote, regclass
+from auditlog.capture.plans import RowPlan, plan_for
 from auditlog.capture.state import Capability, capability, report_uncaptured
 from auditlog.errors import UncapturedWrite
 from auditlog.metrics import UncapturedReason
@@ -64,7 +65,7 @@ def _record(
     if operation is Operation.DELETE:
         # The row is gone: that it is, is all that can be told.
         statement = (
-            f"SELECT {can.schema}.auditlog_emit('d', {row.constants}, {literal(table)}::regclass, %s, NULL, "
+            f"SELECT {can.schema}.auditlog_emit('d', {row.constants}, {regclass(table)}, %s, NULL, "
             "NULL::record, NULL::record, NULL, %s, %s, %s)"
         )
         params = (key_text(instance.pk), *frame)

@@ -19,7 +19,7 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.constants import OnConflict
 
-from auditlog.capture.plans import quote
+from auditlog.capture.columns import quote
 from auditlog.capture.statement import (
     NEW_ROW,
     OLD_ROW,

@@ -14,7 +14,8 @@ import structlog
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from auditlog import metrics
-from auditlog.capture.plans import LITERAL_KEY, MASK, Column, RowPlan
+from auditlog.capture.columns import LITERAL_KEY, MASK, Column
+from auditlog.capture.plans import RowPlan
 from auditlog.text import encode
 
 log = structlog.get_logger(__name__)

@@ -10,7 +10,8 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from auditlog import context, topics
-from auditlog.capture.plans import LITERAL_KEY, event_constants
+from auditlog.capture.columns import LITERAL_KEY
+from auditlog.capture.plans import event_constants
 from auditlog.capture.state import capability, report_uncaptured
 from auditlog.large_values import REFERENCE_KEY
 from auditlog.metrics import UncapturedReason

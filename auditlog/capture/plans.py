@@ -6,85 +6,27 @@ A plan belongs to the model class of the query: historical models in migrations 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import weakref
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from psycopg import sql
 
 from auditlog import __version__, large_values, topics
+from auditlog.capture.columns import (
+    SCHEMA,
+    Column,
+    comparable,
+    image_expression,
+    key_expression,
+    literal,
+    quote,
+    schema_version,
+)
 from auditlog.registry import Registration, auditlog
 from auditlog.text import encode
 from auditlog.vocabulary import Action
-
-MASK = "***"
-# Stands for the schema of our functions until a connection is known; no identifier or literal can hold NUL.
-SCHEMA = "\x00"
-# Numbers that a JSON parser would round travel as text; bytes as base64 in one line.
-TEXT_TYPES = ("numeric", "decimal")
-BASE64 = "translate(encode({0}, 'base64'), E'\\n', '')"
-# A JSON value that stands by itself: JSON null where the column can be NULL, and objects that look like one of ours.
-LITERAL_KEY = "$json"
-OURS = {
-    "json": "json_typeof({0}) = 'object' AND {0}::text ~ '\"[$](json|ref)\"'",
-    "jsonb": "{0} ?| ARRAY['$json', '$ref']",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A tracked column, and how its value stands in an image."""
-
-    name: str
-    field_name: str
-    db_type: str
-    mask: str | None
-    nullable: bool = False
-    # FieldClass, where its field is classified.
-    data_class: str | None = None
-
-    @property
-    def holds_json(self) -> bool:
-        """Whether the column is one of JSON, in which `{"$json": value}` stands for the value."""
-        return self.db_type in OURS
-
-    def expression(self, row: str, *, unmasked: str | None = None) -> str:
-        """
-        Return the SQL of the value out of `row`, a qualified row reference.
-
-        `unmasked` names the kind of mask that is left off because it is put on elsewhere.
-        """
-        value = f"{row}.{quote(self.name)}"
-        if self.mask in {"full", "callable"} and self.mask != unmasked:
-            return f"CASE WHEN {value} IS NOT NULL THEN '{MASK}' END AS {quote(self.name)}"
-        if self.mask == "hash":
-            return f"{SCHEMA}auditlog_hash({value}) AS {quote(self.name)}"
-        cast = self._cast()
-        return f"{cast.format(value)} AS {quote(self.name)}" if cast else value
-
-    def _cast(self) -> str | None:
-        if self.db_type.startswith(TEXT_TYPES):
-            return "{}::text[]" if self.db_type.endswith("]") else "{}::text"
-        if self.db_type.endswith("[]"):
-            element = _cast_of(self.db_type.removesuffix("[]"), nullable=True)
-            elements = element and f"SELECT {element.format('auditlog_e')} FROM unnest({{0}}) auditlog_e"
-            return elements and f"CASE WHEN {{0}} IS NOT NULL THEN ARRAY({elements}) END"
-        return _cast_of(self.db_type, nullable=self.nullable)
-
-
-def _cast_of(db_type: str, *, nullable: bool) -> str | None:
-    if db_type == "bytea":
-        return BASE64
-    if db_type == "money":
-        return "{0}::numeric::text"  # its own text is in the language of the session
-    if db_type in OURS:
-        null = f"{db_type}_typeof({{0}}) = 'null' OR " if nullable else ""
-        return f"CASE WHEN {null}{OURS[db_type]} THEN {db_type}_build_object('{LITERAL_KEY}', {{0}}) ELSE {{0}} END"
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +81,7 @@ class RowPlan:
 
     def _masked_changed(self, old: str, new: str) -> str:
         cases = [
-            f"CASE WHEN {_comparable(old, column)} IS DISTINCT FROM {_comparable(new, column)} "
+            f"CASE WHEN {comparable(old, column)} IS DISTINCT FROM {comparable(new, column)} "
             f"THEN {literal(column.name)} END"
             for column in self.columns
             if column.mask
@@ -203,7 +145,7 @@ class LinkPlan:
 
     def _changed(self, old: str, new: str) -> str:
         """Return whether fields of the link's own changed: by their plain values, which masks may hide."""
-        pairs = (f"{_comparable(old, c)} IS DISTINCT FROM {_comparable(new, c)}" for c in self.fields)
+        pairs = (f"{comparable(old, c)} IS DISTINCT FROM {comparable(new, c)}" for c in self.fields)
         return f"({' OR '.join(pairs)})" if self.fields else "false"
 
     def _own_fields(self, row: str) -> str:
@@ -242,43 +184,6 @@ def forget_plans(*_args: Any, **_kwargs: Any) -> None:
     global _through  # noqa: PLW0603 - a cache of this module
     _plans.clear()
     _through = None
-
-
-def quote(name: str) -> str:
-    """Return a quoted identifier."""
-    return sql.Identifier(name).as_string(None).replace("%", "%%")
-
-
-def literal(text: str) -> str:
-    """Return an SQL string literal that is safe inside a statement with parameters."""
-    return sql.Literal(text).as_string(None).replace("%", "%%")
-
-
-def key_expression(row: str, columns: tuple[str, ...]) -> str:
-    """Return the SQL of an object's key as text: the value, or a JSON array without spaces for a composite key."""
-    if len(columns) == 1:
-        return f"{row}.{quote(columns[0])}::text"
-    parts = " || ',' || ".join(f"to_json({row}.{quote(column)})::text" for column in columns)
-    return f"('[' || {parts} || ']')"
-
-
-def image_expression(row: str, columns: tuple[Column, ...], *, unmasked: str | None = None) -> str:
-    """
-    Return the SQL of an image: a row of the tracked columns.
-
-    Never the row itself: it holds columns that this process does not know, and the masks of the release that added
-    them neither. See ADR 12.
-    """
-    selected = ", ".join(column.expression(row, unmasked=unmasked) for column in columns)
-    return f"(SELECT auditlog_r FROM (SELECT {selected}) auditlog_r)"
-
-
-def schema_version(label: str, columns: tuple[Column, ...]) -> str:
-    """Return the label and a digest of the columns, their types, fields, masks and classes."""
-    shape = json.dumps(
-        [[c.name, c.db_type, c.field_name, c.mask, *([c.data_class] if c.data_class else [])] for c in columns]
-    )
-    return f"{label}:{hashlib.sha256(shape.encode()).hexdigest()[:6]}"
 
 
 def event_constants(*, topic: str, label: str, table: str, audit: dict[str, Any], version: str) -> tuple[str, ...]:
@@ -416,12 +321,6 @@ def _through_fields() -> dict[str, tuple[str, str]]:
 
 def _label(through: Any) -> str:
     return str(through._meta.label_lower)
-
-
-def _comparable(row: str, column: Column) -> str:
-    value = f"{row}.{quote(column.name)}"
-    # json, xml and the like have no equality operator.
-    return f"{value}::text" if column.db_type in {"json", "xml", "point", "polygon"} else value
 
 
 auditlog.on_change(forget_plans)

@@ -8,7 +8,7 @@ import structlog
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from auditlog import metrics
-from auditlog.capture.plans import quote
+from auditlog.capture.columns import quote
 
 log = structlog.get_logger(__name__)
 

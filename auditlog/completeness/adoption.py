@@ -10,7 +10,7 @@ from django.db import OperationalError, transaction
 
 from auditlog import context, topics
 from auditlog.actors import os_user
-from auditlog.capture.plans import literal
+from auditlog.capture.columns import regclass
 from auditlog.completeness import images, memberships
 from auditlog.completeness.bypass import Difference, Finding, Kind
 from auditlog.completeness.images import LastEvent, LiveRow
@@ -119,7 +119,7 @@ def _record_links(link: LinkTable, key: str, action: Action, targets: Iterable[s
     own = {one.target: msgspec.Raw(one.through.encode()) for one in held if one.through and one.target in names}
     through = msgspec.json.encode(own).decode() if own else None
     statement = (
-        f"SELECT {link.table.can.schema}.auditlog_emit_links(%s, {plan.constants}, {literal(link.name)}::regclass, %s, "
+        f"SELECT {link.table.can.schema}.auditlog_emit_links(%s, {plan.constants}, {regclass(link.name)}, %s, "
         "%s, %s, %s::text[], %s, NULL, %s, NULL, %s)"
     )
     params = [action, key, plan.field_name, plan.target_model, names, through, _frame(), context.traceparent()]

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from auditlog.capture.plans import Column, RowPlan, schema_version
+from auditlog.capture.columns import Column, schema_version
+from auditlog.capture.plans import RowPlan
 from auditlog.completeness.images import Image, LastEvent, parsed
 from auditlog.large_values import Reference
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from django.db import connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from auditlog.capture.columns import quote
 from auditlog.capture.compilers import CapturingDelete, CapturingInsert, CapturingUpdate
-from auditlog.capture.plans import quote
 from auditlog.capture.state import capability
 from auditlog.roles import FUNCTIONS, Role
 

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from auditlog.capture.plans import SCHEMA, image_expression
+from auditlog.capture.columns import SCHEMA, image_expression
 from auditlog.completeness.tables import ROW, BadKey, Table
 from auditlog.routers import READ_MODEL_ALIAS
 from auditlog.vocabulary import Action

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from django.db import models
 
 from auditlog import context
-from auditlog.capture.plans import LinkPlan, plan_for, quote
+from auditlog.capture.columns import quote
+from auditlog.capture.plans import LinkPlan, plan_for
 from auditlog.completeness.streams import streamed
 from auditlog.completeness.tables import ROW, Table
 from auditlog.vocabulary import Action

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from auditlog.capture.plans import schema_version
+from auditlog.capture.columns import schema_version
 from auditlog.completeness import images
 from auditlog.completeness.differences import differing_columns
 from auditlog.completeness.links import Link, LinkTable

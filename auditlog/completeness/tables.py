@@ -10,7 +10,8 @@ from django.apps import apps
 from django.db import connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from auditlog.capture.plans import RowPlan, literal, plan_for, quote
+from auditlog.capture.columns import quote, regclass
+from auditlog.capture.plans import RowPlan, plan_for
 from auditlog.capture.state import Capability, capability
 from auditlog.errors import AuditlogError
 from auditlog.registry import auditlog
@@ -84,7 +85,7 @@ class Table:
     @property
     def relation(self) -> str:
         """The table as a `regclass`."""
-        return f"{literal(self.name)}::regclass"
+        return regclass(self.name)
 
     def order(self, row: str = ROW) -> str:
         """Return ORDER BY's list for the order of the primary key."""

@@ -15,7 +15,7 @@ from django.db import connection
 from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.db.models import JSONField, Value
 
-from auditlog.capture.plans import Column
+from auditlog.capture.columns import Column
 from tests.conftest import Events
 from tests.samples.models import Measured
 
