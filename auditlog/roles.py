@@ -32,7 +32,8 @@ OWN_TABLES: dict[str, dict[Role, str]] = {
     "auditlog_outboxevent": {Role.RELAY: "SELECT, UPDATE, DELETE", Role.READER: "SELECT"},
     "auditlog_outboxledger": {Role.RELAY: "SELECT, INSERT, DELETE", Role.READER: "SELECT"},
     "auditlog_ledgerbeginning": {Role.RELAY: "SELECT, INSERT, UPDATE", Role.READER: "SELECT"},
-    "auditlog_secret": {},
+    # When the key of masks was made, and nothing of the key.
+    "auditlog_secret": dict.fromkeys((Role.RELAY, Role.READER), "SELECT (name, created_at)"),
     "auditlog_sentcontent": {},
     "auditlog_auditlog": {Role.CONSUMER: "SELECT, INSERT", Role.READER: "SELECT"},
     "auditlog_eventshape": {Role.CONSUMER: "SELECT, INSERT", Role.READER: "SELECT"},

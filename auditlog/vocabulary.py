@@ -34,6 +34,7 @@ class Action(StrEnum):
     AUDIT_LOG_REPLAYED = "audit_log_replayed"  # topics were read once more into the audit log
     TOPIC_REPLAYED = "topic_replayed"  # a topic was filled out of the audit log
     CONSUMER_OFFSETS_MOVED = "consumer_offsets_moved"  # events are read again, or skipped
+    GAP_EXPLAINED = "gap_explained"  # somebody has said why two events of an object do not fit
     EVENTS_RESTORED = "events_restored"  # lost events were put back from the topic or the audit log
     DEAD_LETTERS_REQUEUED = "dead_letters_requeued"  # records that were no events were tried again
     DEAD_LETTERS_DISCARDED = "dead_letters_discarded"  # records that are no events are to be none for good

@@ -36,5 +36,6 @@ class GapKind(StrEnum):
     REGISTRATION = "registration"  # another schema version: other columns, types, masks
     MASK_KEY = "mask_key"  # hashes made with keys that cannot be compared
     LARGE_VALUE = "large_value"  # a reference beside a value whose text the database has not kept
+    FILLED = "filled"  # was unexplained; the event that was missing has come
     EXPLAINED = "explained"  # an operator has said why: see the audit trail
     UNEXPLAINED = "unexplained"  # an alarm: somebody changed the row past the ORM, or the audit log

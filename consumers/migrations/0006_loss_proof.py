@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
                 ('object_pk', models.TextField()),
                 ('previous_event_id', models.UUIDField()),
                 ('event_id', models.UUIDField(unique=True)),
-                ('kind', models.TextField(choices=[('auditing_disabled', 'AUDITING_DISABLED'), ('bypass', 'BYPASS'), ('registration', 'REGISTRATION'), ('mask_key', 'MASK_KEY'), ('large_value', 'LARGE_VALUE'), ('explained', 'EXPLAINED'), ('unexplained', 'UNEXPLAINED')])),
+                ('kind', models.TextField(choices=[('auditing_disabled', 'AUDITING_DISABLED'), ('bypass', 'BYPASS'), ('registration', 'REGISTRATION'), ('mask_key', 'MASK_KEY'), ('large_value', 'LARGE_VALUE'), ('filled', 'FILLED'), ('explained', 'EXPLAINED'), ('unexplained', 'UNEXPLAINED')])),
                 ('columns', models.JSONField(default=list)),
                 ('found_at', models.DateTimeField()),
             ],
@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'chain gap',
                 'default_permissions': ('view',),
                 'indexes': [models.Index(fields=['kind', '-found_at'], name='consumers_chaingap_kind_at')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('kind__in', ['auditing_disabled', 'bypass', 'registration', 'mask_key', 'large_value', 'explained', 'unexplained'])), name='consumers_chaingap_kind')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('kind__in', ['auditing_disabled', 'bypass', 'registration', 'mask_key', 'large_value', 'filled', 'explained', 'unexplained'])), name='consumers_chaingap_kind')],
             },
         ),
         migrations.CreateModel(

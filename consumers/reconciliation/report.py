@@ -10,7 +10,9 @@ from uuid import UUID
 
 from auditlog.partitions import time_of
 from auditlog.queries.accounts import Window
+from consumers.reasons import GapKind
 from consumers.reconciliation.account import Account
+from consumers.reconciliation.chain import Gap
 from consumers.reconciliation.comparison import Ids
 from consumers.reconciliation.repair import Repaired
 
@@ -29,12 +31,14 @@ class Report:
     # By topic, where the topics themselves were read.
     lost_on_topic: dict[str, Ids] = field(default_factory=dict)
     repaired: Repaired | None = None
+    # Pairs of events that do not fit, where the chains were checked.
+    gaps: list[Gap] = field(default_factory=list)
 
     @property
     def is_whole(self) -> bool:
         """Tell whether nothing is missing anywhere."""
         is_unrecoverable = self.repaired is not None and self.repaired.unrecoverable
-        return not self.account.missing and not self._off_topic and not is_unrecoverable
+        return not (self.account.missing or self._off_topic or is_unrecoverable or self._unexplained)
 
     def members(self) -> dict[str, Any]:
         """Return the report as JSON members."""
@@ -58,6 +62,7 @@ class Report:
                 "topic": _texts(repaired.to_topic),
             },
             "unrecoverable": _texts(repaired.unrecoverable),
+            "gaps": [gap.members() for gap in self.gaps],
         }
 
     def sentences(self) -> str:
@@ -78,6 +83,9 @@ class Report:
                 lines.append(f"{ids.count} LOST on {topic}: {_listed(ids.named, ids.count)}.")
         if account.unaccounted:
             lines.append(f"{account.unaccounted} stored events are in neither the outbox nor the ledger.")
+        lines += [f"Gap: {gap}" for gap in self.gaps]
+        if self._unexplained:
+            lines.append(f"{self._unexplained} UNEXPLAINED gaps in the chains of images.")
         return "\n".join([*lines, *self._repairs()])
 
     def _repairs(self) -> list[str]:
@@ -91,6 +99,10 @@ class Report:
                 f"{_listed(found.unrecoverable, len(found.unrecoverable))}."
             )
         return lines
+
+    @property
+    def _unexplained(self) -> int:
+        return sum(gap.kind is GapKind.UNEXPLAINED for gap in self.gaps)
 
     @property
     def _off_topic(self) -> int:

@@ -19,6 +19,7 @@ import structlog
 from auditlog.queries import accounts
 from auditlog.queries.accounts import Cell, Mark, Sum, Window, minute_of
 from consumers import metrics
+from consumers.reconciliation.chains import Chains
 from consumers.reconciliation.comparison import Compared, Difference, Sides, slices
 from consumers.reconciliation.memory import Memory, Progress
 from consumers.reconciliation.stored import stored
@@ -65,6 +66,7 @@ class Rounds:
         closed = min(minute_of(self._closed or progress.closed_until), until)
         progress = self._compare(progress, Window(progress.closed_until, closed), is_last=True)
         self._look_again()
+        progress = self._check_chains(progress)
         progress = self._sweep(progress)
         self.memory.save(progress)
         self._measure(progress, time.perf_counter() - started)
@@ -111,6 +113,18 @@ class Rounds:
         self.memory.remember(compared, difference)
         self._say(compared.cell, difference)
 
+    def _check_chains(self, progress: Progress) -> Progress:
+        """Check the chains of images up to where everything is closed, hour by hour."""
+        chains = Chains(self.sides)
+        chains.judge_again()
+        for part in takewhile(
+            lambda _: self.may_go_on(), slices(Window(progress.chained_until, progress.closed_until))
+        ):
+            chains.check(part)
+            progress = progress.to(chained_until=part.until)
+            self.memory.save(progress)
+        return progress
+
     def _look_again(self) -> None:
         since = accounts.accounted_since(self.sides.source)
         for cell in self.memory.open_cells(LOOKED_AT_AGAIN):
@@ -138,6 +152,7 @@ class Rounds:
         since = accounts.accounted_since(self.sides.source)
         for cell in self._changed(window):
             self._settle_again(cell, since, is_closed=True)
+        Chains(self.sides).check(window)
         return progress.to(swept_until=window.until)
 
     def _changed(self, window: Window) -> Iterator[Cell]:
@@ -180,6 +195,8 @@ class Rounds:
         metrics.DIFFERENCE.labels("unaccounted").set(totals.unaccounted)
         metrics.PENDING.set(totals.pending)
         metrics.OPEN_MINUTES.set(totals.minutes)
+        for kind, count in Chains(self.sides).counts().items():
+            metrics.CHAIN_GAPS.labels(kind).set(count)
         metrics.PROVEN_UNTIL.set(progress.closed_until.timestamp())
         metrics.ROUND_SECONDS.set(seconds)
         metrics.LAST_ROUND.set_to_current_time()

@@ -6,7 +6,9 @@ import json
 import time
 from argparse import ArgumentTypeError
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -23,7 +25,8 @@ from consumers.faults import ConsumerError
 from consumers.kafka import TopicReader, TopicWriter
 from consumers.projector import Projector
 from consumers.reconciliation.account import account_of
-from consumers.reconciliation.comparison import Sides
+from consumers.reconciliation.chains import Chains, NoSuchGap, explain
+from consumers.reconciliation.comparison import NAMED_AT_MOST, Sides
 from consumers.reconciliation.loop import ProofLoop
 from consumers.reconciliation.memory import Memory
 from consumers.reconciliation.on_topic import TopicSide
@@ -57,7 +60,11 @@ class Command(BaseCommand):
             action="store_true",
             help="restore missing events out of the topics; with --topics also onto them",
         )
-        parser.add_argument("--reason", default="", help="why it is repaired: part of the audit trail")
+        parser.add_argument("--chains", action="store_true", help="check the chains of images of the objects too")
+        parser.add_argument("--explain", type=UUID, metavar="EVENT", help="say why there is a gap before this event")
+        parser.add_argument(
+            "--reason", default="", help="why it is repaired, or why there is a gap: part of the audit trail"
+        )
         parser.add_argument(
             "--every", type=float, metavar="SECONDS", help="go on until a signal: compare what has passed since"
         )
@@ -74,7 +81,12 @@ class Command(BaseCommand):
             _prove(sides, every_seconds=options["every"], metrics_port=options["metrics_port"])
             return
         try:
+            if options["explain"]:
+                explain(sides, event_id=options["explain"], reason=options["reason"].strip())
+                return
             report = _compared(sides, options)
+        except NoSuchGap as exc:
+            raise CommandError(str(exc)) from exc
         except (DatabaseError, ConsumerError) as exc:
             raise CommandError(f"The events could not be read: {exc}") from exc
         self.stdout.write(json.dumps(report.members()) if options["json"] else report.sentences())
@@ -83,8 +95,8 @@ class Command(BaseCommand):
 
 
 def _check(options: dict[str, Any]) -> None:
-    if options["repair"] and not options["reason"].strip():
-        raise CommandError("--repair needs a --reason: it is part of the audit trail.")
+    if (options["repair"] or options["explain"]) and not options["reason"].strip():
+        raise CommandError("--repair and --explain need a --reason: it is part of the audit trail.")
     if options["every"] is not None and (
         options["repair"] or options["topics"] or options["since"] or options["until"]
     ):
@@ -95,6 +107,14 @@ def _check(options: dict[str, Any]) -> None:
 
 def _compared(sides: Sides, options: dict[str, Any]) -> Report:
     report = _settled(sides, options)
+    if options["chains"]:
+        chains = Chains(sides)
+        unexplained = (
+            gap
+            for gap in chains.gaps(Window(options["since"] or report.window.since, report.window.until))
+            if not chains.is_explained(gap)
+        )
+        report.gaps = list(islice(unexplained, NAMED_AT_MOST))
     if not options["topics"] and not options["repair"]:
         return report
     with TopicReader(connection=settings.KAFKA_CONNECTION) as reader:

@@ -22,41 +22,18 @@ from consumers.kafka import NotWritten, TopicReader, TopicWriter
 from consumers.projector import Projector
 from consumers.records import Batch, Partition, Record
 from doctors.models import Doctor, Specialty
-from publishers.kafka import headers
-from publishers.outbox import Row
+from tests.integration.consumers.captured import published
 from tests.integration.consumers.conftest import acting_as
 from tests.integration.consumers.topics import Topic, events, new_prefix
 from tests.samples.models import Manuscript
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
-WAITING = """
-SELECT '', id, shard, topic, key, event_id::text, event_type,
-       to_char(occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), timeline, schema_version, traceparent,
-       value
-FROM auditlog_outboxevent ORDER BY id
-"""
 
 
 @pytest.fixture
 def reader() -> Iterator[TopicReader]:
     with TopicReader(connection=settings.KAFKA_CONNECTION) as reading:
         yield reading
-
-
-def published() -> list[Record]:
-    """Return what waits in the outbox as the relay would send it."""
-    with connections["default"].cursor() as cursor:
-        cursor.execute(WAITING)
-        rows = [Row._make(row) for row in cursor.fetchall()]
-    sent = [(row, [(name, _data(data)) for name, data in headers(row, "/clinic")]) for row in rows]
-    return [
-        Record(Partition(row.topic, 0), number, row.key.encode(), row.value.encode(), tuple(named))
-        for number, (row, named) in enumerate(sent)
-    ]
-
-
-def _data(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value
 
 
 def store(records: list[Record]) -> None:
