@@ -25,11 +25,12 @@ from consumers.models import DeadLetter
 from consumers.projector import Projector
 from consumers.records import Partition, Record
 from doctors.models import Doctor
+from tests.integration.consumers.captured import published
 from tests.integration.consumers.conftest import Connect, acting_as
 from tests.integration.consumers.processes import wait_until
 from tests.integration.consumers.test_dead_letters import told
 from tests.integration.consumers.test_kafka import Reader
-from tests.integration.consumers.test_originals import parsed, published
+from tests.integration.consumers.test_originals import parsed
 from tests.integration.consumers.topics import Topic
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
