@@ -68,6 +68,8 @@ class Kafka:
     cluster_id: str = field(default_factory=new_cluster_id)
     # Added to the file's, and in their place where they have the same name.
     properties: Mapping[str, str] = field(default_factory=dict)
+    # For the program that formats the storage.
+    format_arguments: tuple[str, ...] = ()
 
     @property
     def bootstrap_servers(self) -> str:
@@ -109,7 +111,8 @@ class Kafka:
         """Format beside the storage's place and move it there when it is whole: the formatter may be killed."""
         partial = fresh_beside(logs)
         properties = self._configure(partial)
-        _run([*java, "kafka.tools.StorageTool", "format", f"--cluster-id={self.cluster_id}", "-c", str(properties)])
+        formatter = [*java, "kafka.tools.StorageTool", "format", f"--cluster-id={self.cluster_id}"]
+        _run([*formatter, "-c", str(properties), *self.format_arguments])
         try:
             partial.rename(logs)
         except OSError as exc:

@@ -118,7 +118,7 @@ class Brokers:
                 future.result()
             except KafkaException as exc:
                 if exc.args[0].code() in UNREACHABLE:
-                    raise self._unavailable(exc) from exc
+                    raise self._report.unavailable(exc) from exc
                 refused[name_of(key)] = exc.args[0]
         return refused
 
@@ -133,10 +133,8 @@ class Brokers:
         try:
             return dict(self._admin.list_topics(timeout=self._timeout_seconds).topics)
         except KafkaException as exc:
-            raise self._unavailable(exc) from exc
-
-    def _unavailable(self, exc: KafkaException) -> BrokersUnavailable:
-        return BrokersUnavailable(f"No Kafka broker answers: {exc.args[0].str()}")
+            self._admin.poll(0)  # the cause is reported there
+            raise self._report.unavailable(exc) from exc
 
 
 def said(error: KafkaError) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from django.conf import settings
 
 from publishers.metrics import TopicTrouble
 from publishers.outbox import Row
@@ -140,7 +141,7 @@ class Publisher:
 
         :raises BrokersUnavailable: if no broker answers.
         """
-        there = _topics(self._producer, timeout_seconds)
+        there = self._listed(timeout_seconds)
         moved = {topic: there[target] for topic, target in self._targets.items() if target in there}
         found = {name: count for name, count in there.items() if name not in self._targets} | moved
         self._proven.found(found)
@@ -197,9 +198,20 @@ class Publisher:
         self._producer = self._made()
         self.broken = False
 
+    def _listed(self, timeout_seconds: float) -> dict[str, int]:
+        """Return the topics that exist, and how many partitions each has."""
+        try:
+            found = self._producer.list_topics(timeout=timeout_seconds).topics
+        except KafkaException as exc:
+            self.serve(0)  # the cause is reported there
+            raise self._report.unavailable(exc) from exc
+        self._report.cause = ""
+        return {name: len(topic.partitions) for name, topic in found.items()}
+
     def _made(self) -> Producer:
         careful = {"batch.num.messages": 1} if self._careful else {}
-        properties = {**self._connection, **PROPERTIES, **careful, "error_cb": ErrorReport()}
+        self._report = ErrorReport()
+        properties = {**self._connection, **PROPERTIES, **careful, "error_cb": self._report}
         self._proven.forget()
         try:
             return Producer(properties, logger=CLIENT_LOG)
@@ -254,18 +266,31 @@ class Publisher:
 
 
 class ErrorReport:
-    """Logs the client's errors, each kind now and then: a broker that is away fails many times a second."""
+    """
+    Logs the client's errors, each kind now and then: a broker that is away fails many times a second.
+
+    `cause` is what an operator has to put right, until a broker answers: a password, a certificate, a name.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._said: dict[int, float] = {}
+        self.cause = ""
 
     def __call__(self, error: KafkaError) -> None:
         """Log the error unless one of its kind was logged just now."""
+        detail = error.str()
+        # With TLS 1.3 a broker refuses our certificate after the handshake: for the client a connection that failed.
+        if hint := settings.KAFKA_HINTS.get("_SSL" if "SSL routines" in detail else error.name()):
+            self.cause = detail = f"{detail} ({hint})"
         now = self._clock()
         if now - self._said.get(error.code(), -QUIET_SECONDS) >= QUIET_SECONDS:
             self._said[error.code()] = now
-            log.warning("relay.kafka_unreachable", code=error.name(), detail=error.str())
+            log.warning("relay.kafka_unreachable", code=error.name(), detail=detail)
+
+    def unavailable(self, exc: KafkaException) -> BrokersUnavailable:
+        """Return that no broker answers, and the cause where it is known."""
+        return BrokersUnavailable(f"No Kafka broker answers: {self.cause or exc.args[0].str()}")
 
 
 def headers(row: Row, source: str) -> list[tuple[str, str | bytes | None]]:
@@ -286,12 +311,3 @@ def headers(row: Row, source: str) -> list[tuple[str, str | bytes | None]]:
     if row.traceparent:
         result.append(("traceparent", row.traceparent))
     return result
-
-
-def _topics(client: Producer, timeout_seconds: float) -> dict[str, int]:
-    """Return the topics that exist, and how many partitions each has."""
-    try:
-        found = client.list_topics(timeout=timeout_seconds).topics
-        return {name: len(topic.partitions) for name, topic in found.items()}
-    except KafkaException as exc:
-        raise BrokersUnavailable(f"No Kafka broker answers: {exc.args[0].str()}") from exc

@@ -4,34 +4,22 @@ from __future__ import annotations
 
 from settings.audit import AUDITLOG_LARGE_EVENT_BYTES
 from settings.env import env
+from settings.kafka_security import HINTS, security
 
 LOCAL_BOOTSTRAP_SERVERS = "127.0.0.1:9092"
-SECURITY_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-# librdkafka property -> environment variable; only what is set is passed on.
-OPTIONAL_PROPERTIES = {
-    "sasl.mechanism": "KAFKA_SASL_MECHANISM",
-    "sasl.username": "KAFKA_SASL_USERNAME",
-    "sasl.password": "KAFKA_SASL_PASSWORD",
-    "ssl.ca.location": "KAFKA_SSL_CA_LOCATION",
-    "ssl.certificate.location": "KAFKA_SSL_CERTIFICATE_LOCATION",
-    "ssl.key.location": "KAFKA_SSL_KEY_LOCATION",
-    "ssl.key.password": "KAFKA_SSL_KEY_PASSWORD",
-}
 
 
 def connection() -> dict[str, str]:
     """Return the librdkafka properties every client of ours starts from."""
-    properties = {
-        "bootstrap.servers": env.text(
-            "KAFKA_BOOTSTRAP_SERVERS", default="" if env.production else LOCAL_BOOTSTRAP_SERVERS, required=True
-        ),
-        "security.protocol": env.choice("KAFKA_SECURITY_PROTOCOL", options=SECURITY_PROTOCOLS, default="PLAINTEXT"),
-    }
-    optional = {name: env.text(variable) for name, variable in OPTIONAL_PROPERTIES.items()}
-    return properties | {name: value for name, value in optional.items() if value}
+    servers = env.text(
+        "KAFKA_BOOTSTRAP_SERVERS", default="" if env.production else LOCAL_BOOTSTRAP_SERVERS, required=True
+    )
+    return {"bootstrap.servers": servers, **security()}
 
 
 KAFKA_CONNECTION = connection()
+# What to look at when brokers refuse us, by the client's name of the error.
+KAFKA_HINTS = HINTS
 KAFKA_TOPIC_PARTITIONS = env.integer("KAFKA_TOPIC_PARTITIONS", default=6, minimum=1, maximum=10_000)
 KAFKA_TOPIC_REPLICATION_FACTOR = env.integer("KAFKA_TOPIC_REPLICATION_FACTOR", default=1, minimum=1, maximum=32)
 # Copies that must have a record before it is acknowledged; 0: all but one.

@@ -23,6 +23,7 @@ from confluent_kafka import (
     Message,
     TopicPartition,
 )
+from django.conf import settings
 
 from consumers import metrics
 from consumers.faults import BrokersUnavailable
@@ -86,13 +87,14 @@ class Source:
         self._missing: set[str] = set()
         # Kafka's time in milliseconds of the oldest record of the last fetch; None where that had none.
         self._oldest: int | None = None
+        self._report = ErrorReport()
         self._consumer = Consumer(
             {
                 "client.id": "auditlog-consumer",
                 **connection,
                 **PROPERTIES,
                 "group.id": group,
-                "error_cb": ErrorReport(),
+                "error_cb": self._report,
                 **(properties or {}),
             },
             logger=logging.getLogger("consumers.kafka.client"),
@@ -117,7 +119,9 @@ class Source:
         try:
             self._consumer.list_topics(timeout=timeout_seconds)
         except KafkaException as exc:
-            raise BrokersUnavailable(str(exc.args[0].str())) from exc
+            self._consumer.poll(0)  # the cause is reported there
+            raise BrokersUnavailable(self._report.cause or exc.args[0].str()) from exc
+        self._report.cause = ""
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """
@@ -288,22 +292,31 @@ class Source:
 
 
 class ErrorReport:
-    """Logs the client's errors, each kind now and then: a broker that is away fails many times a second."""
+    """
+    Logs the client's errors, each kind now and then: a broker that is away fails many times a second.
+
+    `cause` is what an operator has to put right, until a broker answers: a password, a certificate, a name.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._said: dict[int, float] = {}
+        self.cause = ""
 
     def __call__(self, error: KafkaError) -> None:
         """Log the error unless one of its kind was logged just now."""
+        detail = error.str()
+        # With TLS 1.3 a broker refuses our certificate after the handshake: for the client a connection that failed.
+        if hint := settings.KAFKA_HINTS.get("_SSL" if "SSL routines" in detail else error.name()):
+            self.cause = detail = f"{detail} ({hint})"
         now = self._clock()
         if now - self._said.get(error.code(), -QUIET_SECONDS) < QUIET_SECONDS:
             return
         self._said[error.code()] = now
         if error.fatal():
-            log.error("consumer.kafka_fatal", code=error.name(), detail=error.str())
+            log.error("consumer.kafka_fatal", code=error.name(), detail=detail)
         else:
-            log.warning("consumer.kafka_unreachable", code=error.name(), detail=error.str())
+            log.warning("consumer.kafka_unreachable", code=error.name(), detail=detail)
 
 
 def _at(partition: Partition, offset: int = OFFSET_INVALID) -> TopicPartition:

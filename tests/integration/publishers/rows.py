@@ -61,6 +61,11 @@ class Outbox:
         """Return who holds which shard now."""
         return dict(self._all("SELECT shard, owner FROM publishers_shardlease WHERE until > clock_timestamp()"))
 
+    def count(self, table: str) -> int:
+        """Return how many rows a table has."""
+        ((number,),) = self._all(f"SELECT count(*) FROM {table}")
+        return int(number)
+
     def run(self, statement: str, *values: Any) -> None:
         """Change something behind the relay's back."""
         self.connection.execute(statement.encode(), values or None)

@@ -74,7 +74,7 @@ def test_a_relay_serves_its_metrics(
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"KAFKA_SASL_MECHANISM": "ROT13", "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT"}, "KAFKA_* settings"),
+        ({"KAFKA_SSL_CA_LOCATION": "/nowhere", "KAFKA_SECURITY_PROTOCOL": "SSL"}, "KAFKA_* settings"),
         ({"DATABASE_URL": Role.APP}, "connect as auditlog_relay"),
     ],
     ids=["kafka", "role"],
