@@ -9,18 +9,6 @@ import psycopg
 
 from publishers.leases import Leases
 
-# What every scan of a queue table needs, whatever the statistics of a momentarily empty table say: the order of the
-# index and no sort. `jit` never pays here. A crash of the server may undo the last acknowledgements together with
-# their ledger entries: these events are sent again, so no commit waits for the disk.
-SESSION_SETTINGS = {
-    "enable_seqscan": "off",
-    "enable_bitmapscan": "off",
-    "enable_sort": "off",
-    "jit": "off",
-    "synchronous_commit": "off",
-    "TimeZone": "UTC",
-}
-
 
 class Row(NamedTuple):
     """An outbox row as the relay needs it."""
@@ -155,12 +143,7 @@ def acknowledge(connection: psycopg.Connection[Any], *, rows: Sequence[Row], lea
         "places": "{" + ",".join(f'"{row.place}"' for row in rows) + "}",
         "ids": "{" + ",".join(str(row.id) for row in rows) + "}",
     }
-    # Bound by the client: only so several statements travel together.
-    with psycopg.ClientCursor(connection) as cursor:
-        cursor.execute(ACKNOWLEDGE, values)
-        while cursor.nextset():
-            pass
-        return sum(count for (count,) in cursor.fetchall())
+    return sum(count for (count,) in connection.execute(ACKNOWLEDGE, values).fetchall())
 
 
 def park(connection: psycopg.Connection[Any], *, row: Row, reason: str, leases: Leases) -> bool:

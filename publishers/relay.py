@@ -22,17 +22,17 @@ import psycopg
 import structlog
 
 from auditlog import tracing
-from publishers import ledger, metrics, outbox
+from publishers import ledger, metrics, outbox, sessions
 from publishers.backoff import Backoff
+from publishers.hints import Hints
 from publishers.kafka import BrokersUnavailable, Publisher
 from publishers.leases import Leases
 from publishers.metrics import GivenUp, TopicTrouble
-from publishers.outbox import SESSION_SETTINGS, Row
+from publishers.outbox import Row
 from publishers.outcomes import Batch, Refused, TopicFailed, Unknown
 from publishers.routes import Routes
 from publishers.scanner import SURVEY_SECONDS, Scanner, age_seconds
 from publishers.topics import Topics
-from publishers.wake import BALANCE, CHANNEL
 
 log = structlog.get_logger(__name__)
 # Asked before a line is made for each event.
@@ -52,8 +52,6 @@ KAFKA_SECONDS = 5.0
 SLICE_SECONDS = 0.25
 # A standby, or a primary that was made read-only, takes nothing for now: the same as one that is not there.
 AWAY = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
-# A server that vanished without a word is noticed: seconds, and milliseconds.
-KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 3, "tcp_user_timeout": 15_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +76,11 @@ class Relay:
         leases: Leases,
         stop: threading.Event,
         limits: Limits,
+        hints: Hints | None = None,
         beat: Callable[[], None] = metrics.LAST_LOOP.set_to_current_time,
     ) -> None:
         """`beat` is called each time that the loop goes round, also while it waits for a server."""
-        options = " ".join(f"-c {name}={value}" for name, value in SESSION_SETTINGS.items())
-        # As start-up options, which a transaction pooler refuses: LISTEN and settings would be lost there in silence.
-        own = {"options": f"{parameters.get('options', '')} {options}", "application_name": "auditlog-relay"}
-        self._parameters = {**KEEPALIVE, **parameters, **own, "prepare_threshold": None}
+        self._parameters, self._hints = parameters, hints or Hints()
         self._publisher, self._leases, self._stop, self._limits = publisher, leases, stop, limits
         self._beat = beat
         self._scanner = Scanner(rows=limits.batch_rows, size=limits.batch_bytes)
@@ -104,8 +100,8 @@ class Relay:
         while not self._finished():
             self._beat()
             try:
-                with psycopg.connect(**self._parameters) as connection:
-                    connection.execute(f"LISTEN {CHANNEL}")
+                with sessions.connect(self._parameters) as connection:
+                    self._hints.attach(connection)
                     backoff.succeeded()
                     # Another server may have taken over, which never saw the last ids.
                     self._scanner.forget()
@@ -115,6 +111,7 @@ class Relay:
                 metrics.UNAVAILABLE.labels("postgresql").inc()
                 log.warning("relay.waiting_for_postgresql", detail=str(exc).strip(), next_attempt_seconds=seconds)
                 self._wait(seconds)
+        self._hints.close()
         self._publisher.restart(wait=False)
 
     def _await_brokers(self) -> None:
@@ -155,7 +152,7 @@ class Relay:
             if self._in_flight and not (started and self._has_room()):
                 self._settle(connection)
             elif not started:
-                self._rest(connection)
+                self._rest()
         if self._in_flight:
             self._give_up(GivenUp.DRAIN_OVER)
             self._settle(connection)
@@ -186,7 +183,7 @@ class Relay:
         now = time.monotonic()
         if now >= self._hints_at:
             self._hints_at = now + HINTS_SECONDS
-            self._listen(connection, 0)
+            self._hints.wait(0, balance=self._leases.hurry)
             self._publisher.serve(0)
         if now >= self._ledger_at and 0 in self._leases.held:
             count = ledger.purge(connection, days=self._limits.ledger_days, rows=LEDGER_ROWS)
@@ -337,27 +334,18 @@ class Relay:
         """Return how long to wait for an answer: not so long that a lease could run out."""
         return min(KAFKA_SECONDS, self._leases.seconds / 4)
 
-    def _rest(self, connection: psycopg.Connection[Any]) -> None:
+    def _rest(self) -> None:
         """Wait for a hint that something was committed, for longer each time."""
         until = time.monotonic() + self._pause_seconds
         self._pause_seconds = min(self._pause_seconds * 2, self._limits.poll_seconds)
         while (left := until - time.monotonic()) > 0 and not self._stop.is_set() and not self._leases.due():
-            if self._listen(connection, min(left, SLICE_SECONDS)):
+            if self._hints.wait(min(left, SLICE_SECONDS), balance=self._leases.hurry):
                 self._hurry()
                 return
 
     def _hurry(self) -> None:
         """Look again soon."""
         self._pause_seconds = min(FIRST_PAUSE_SECONDS, self._limits.poll_seconds)
-
-    def _listen(self, connection: psycopg.Connection[Any], seconds: float) -> bool:
-        """Take in hints, waiting so long for the first; returns whether there was one."""
-        heard = False
-        for notification in connection.notifies(timeout=seconds, stop_after=1):
-            heard = True
-            if notification.payload == BALANCE:
-                self._leases.hurry()
-        return heard
 
     def _wait(self, seconds: float) -> None:
         """Let time pass, not so long that a lease could run out, and hardly any where the process is to end."""

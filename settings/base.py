@@ -7,7 +7,7 @@ from pathlib import Path
 from settings.audit import *  # noqa: F403
 from settings.background import *  # noqa: F403
 from settings.cache import *  # noqa: F403
-from settings.databases import database_settings
+from settings.databases import DATABASE_BEHIND_PGBOUNCER, database_settings  # noqa: F401
 from settings.directory import *  # noqa: F403
 from settings.env import env
 from settings.kafka import *  # noqa: F403

@@ -44,6 +44,10 @@ RELAY_BATCH_BYTES = env.integer("RELAY_BATCH_BYTES", default=16_000_000, minimum
 RELAY_LEASE_SECONDS = env.integer("RELAY_LEASE_SECONDS", default=12, minimum=2, maximum=600)
 # How long an idle relay sleeps at most when no hint comes.
 RELAY_POLL_MAX_MILLISECONDS = env.integer("RELAY_POLL_MAX_MILLISECONDS", default=250, minimum=5, maximum=60_000)
+# Where a relay behind a pooler listens for hints, past it; without it, it polls.
+RELAY_LISTEN_URL = env.secret_url(
+    "RELAY_LISTEN_URL", schemes=("postgres", "postgresql"), example="postgres://user:password@host:port/name"
+)
 # How long a relay that is asked to stop waits for the broker to take what is in flight.
 RELAY_DRAIN_SECONDS = env.integer("RELAY_DRAIN_SECONDS", default=20, minimum=1, maximum=600)
 # How long the ledger accounts for what was published.

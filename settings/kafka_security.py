@@ -50,7 +50,7 @@ def security() -> dict[str, str]:
 
 def _problems(protocol: str, given: set[str]) -> dict[str, str]:
     """Return what is wrong about the variables that are given, by their names."""
-    found = {}
+    found: dict[str, str] = {}
     needs = {"KAFKA_SASL_MECHANISM", *SASL.values()}
     if protocol.startswith("SASL"):
         found |= dict.fromkeys(needs - given, f"is not set, and KAFKA_SECURITY_PROTOCOL={protocol} needs it")

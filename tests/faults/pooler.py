@@ -28,7 +28,7 @@ auth_type = trust
 auth_file = {users}
 pool_mode = transaction
 default_pool_size = {connections}
-ignore_startup_parameters = extra_float_digits,options
+ignore_startup_parameters = extra_float_digits
 """
 
 

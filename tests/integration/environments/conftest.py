@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
 from auditlog.frames import frames_scope
-from tests.extras import fixtures_of, leave_out_without
-from tests.faults.pooler import PROGRAM as PGBOUNCER
-from tests.faults.pooler import pooler
+from tests.pooler import leave_out_without_pooler, pgbouncer  # noqa: F401
 
 AddAlias = Callable[..., str]
 HERE = Path(__file__).parent
@@ -24,14 +20,7 @@ HERE = Path(__file__).parent
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the tests of PgBouncer out where there is none."""
-    leave_out_without(
-        (PGBOUNCER,),
-        tests="tests behind a pooler",
-        packages="pgbouncer",
-        needs=lambda item: item.path.is_relative_to(HERE) and "pgbouncer" in fixtures_of(item),
-        config=config,
-        items=items,
-    )
+    leave_out_without_pooler(HERE, config=config, items=items)
 
 
 @pytest.fixture(autouse=True)
@@ -62,13 +51,3 @@ def add_alias(transactional_db: None, django_db_blocker: DjangoDbBlocker) -> Ite
         connection.close_pool()
         del connections[alias]
         del connections.databases[alias]
-
-
-@pytest.fixture
-def pgbouncer(django_db_setup: None) -> Iterator[int]:
-    """Start a pooler in transaction mode with two server connections, and return its port."""
-    server = urlsplit(os.environ["TEST_POSTGRES_ADMIN_URL"])
-    assert server.hostname is not None
-    assert server.port is not None
-    with pooler(host=server.hostname, server_port=server.port, connections=2) as port:
-        yield port

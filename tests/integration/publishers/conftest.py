@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,9 +22,16 @@ from tests.integration.publishers.processes import RelayProcess, relay_process
 from tests.integration.publishers.proxy import Proxy
 from tests.integration.publishers.rows import Outbox
 from tests.integration.publishers.topics import Broker
+from tests.pooler import leave_out_without_pooler, pgbouncer  # noqa: F401
 
+HERE = Path(__file__).parent
 LEASE_SECONDS = 2.0
 LIMITS = {"batch_rows": 400, "batch_bytes": 16_000_000, "poll_seconds": 0.1, "drain_seconds": 5.0, "ledger_days": 35}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the tests of PgBouncer out where there is none."""
+    leave_out_without_pooler(HERE, config=config, items=items)
 
 
 class RunningRelay:

@@ -13,9 +13,11 @@ import pytest
 
 from auditlog.roles import Role
 from publishers import outbox as statements
+from publishers import sessions
+from publishers.assembly import parameters_of
 from publishers.floors import Floors
 from publishers.leases import Leases
-from publishers.outbox import ACKNOWLEDGE, DEPTH, FETCH, PARK, SESSION_SETTINGS, SURVEY, Row, Scan
+from publishers.outbox import ACKNOWLEDGE, DEPTH, FETCH, PARK, SURVEY, Row, Scan
 from publishers.shares import Shares
 from tests.conftest import ConnectAs, RoleUrl
 from tests.integration.publishers.rows import Outbox
@@ -33,8 +35,7 @@ BELIEFS = {
 @pytest.fixture
 def connection(outbox: Outbox, role_url: RoleUrl) -> Iterator[psycopg.Connection[Any]]:
     """A connection as the relay makes it."""
-    options = " ".join(f"-c {name}={value}" for name, value in SESSION_SETTINGS.items())
-    with psycopg.connect(role_url(Role.RELAY), autocommit=True, options=options, prepare_threshold=None) as made:
+    with sessions.connect(parameters_of(role_url(Role.RELAY))) as made:
         yield made
 
 
@@ -70,11 +71,10 @@ def fetched(connection: psycopg.Connection[Any], leases: Leases) -> list[Row]:
 
 def explained(connection: psycopg.Connection[Any], statement: str, values: dict[str, Any]) -> dict[str, Any]:
     """Run a statement and return its plan."""
-    with connection.transaction(force_rollback=True), psycopg.ClientCursor(connection) as cursor:
+    with connection.transaction(force_rollback=True), connection.cursor() as cursor:
         *before, last = [part for part in statement.split(";") if part.strip()]
-        for part in before:
-            cursor.execute(part.encode())
-        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {last}".encode(), values)
+        before.append(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {last}")
+        cursor.execute(";".join(before), values)
         row = cursor.fetchone()
     assert row is not None
     plan: dict[str, Any] = (row[0] if isinstance(row[0], list) else json.loads(row[0]))[0]["Plan"]
