@@ -7,7 +7,7 @@ from pathlib import Path
 from settings.audit import *  # noqa: F403
 from settings.background import *  # noqa: F403
 from settings.cache import *  # noqa: F403
-from settings.databases import DATABASE_BEHIND_PGBOUNCER, database_settings  # noqa: F401
+from settings.databases import BEHIND_PGBOUNCER, database_settings
 from settings.directory import *  # noqa: F403
 from settings.env import env
 from settings.kafka import *  # noqa: F403
@@ -79,6 +79,7 @@ WSGI_APPLICATION = "settings.wsgi.application"
 ASGI_APPLICATION = "settings.asgi.application"
 
 DATABASES = database_settings()
+DATABASE_BEHIND_PGBOUNCER = BEHIND_PGBOUNCER
 DATABASE_ROUTERS = ["auditlog.routers.AuditRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -18,7 +18,7 @@ OWNER_COMMANDS = frozenset({"migrate", "audit_migrate", "audit_partitions", "aud
 LOCAL_DATABASE_URL = "postgres://auditlog_app@127.0.0.1:5433/clinic"
 KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 # A pooler in transaction mode stands before DATABASE_URL: nothing that belongs to a session survives a transaction.
-DATABASE_BEHIND_PGBOUNCER = env.boolean("DATABASE_BEHIND_PGBOUNCER", default=False)
+BEHIND_PGBOUNCER = env.boolean("DATABASE_BEHIND_PGBOUNCER", default=False)
 PLACEHOLDER: dict[str, Any] = {"ENGINE": "django.db.backends.postgresql", "NAME": "unset"}
 
 
@@ -62,5 +62,5 @@ def _finished(config: dict[str, Any]) -> dict[str, Any]:
         "OPTIONS": options,
         "CONN_MAX_AGE": env.integer("DATABASE_CONN_MAX_AGE_SECONDS", default=60),
         "CONN_HEALTH_CHECKS": True,
-        "DISABLE_SERVER_SIDE_CURSORS": DATABASE_BEHIND_PGBOUNCER,
+        "DISABLE_SERVER_SIDE_CURSORS": BEHIND_PGBOUNCER,
     }
