@@ -69,6 +69,7 @@ ROLES = {
     "Deployment/relay": ("relay", None),
     "Deployment/consumer": ("consumer", "consumer"),
     "Deployment/worker": ("app", "reader"),
+    "Deployment/reconciler": ("reader", "consumer"),
     "Job/migrations": ("owner", "owner"),
     "Job/topics": ("relay", None),
     "CronJob/partitions": ("owner", "owner"),

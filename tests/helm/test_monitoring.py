@@ -113,7 +113,7 @@ def test_alerts_name_only_metrics_that_exist_and_only_of_this_namespace() -> Non
 def test_thresholds_come_from_the_values() -> None:
     thresholds = {"loopAgeSeconds": 777, "oldestEventSeconds": 778, "storageDelaySeconds": 779, "apiErrorRatio": 0.5,
                   "apiLatencySeconds": 9.5, "outboxEvents": 780, "lagEvents": 781, "partitionHorizonDays": 782,
-                  "oldestTaskSeconds": 783}  # fmt: skip
+                  "oldestTaskSeconds": 783, "reconciliationAgeSeconds": 784}  # fmt: skip
     shown = render(changed("production", {"monitoring.prometheusRule.thresholds": thresholds}))
     text = json.dumps(shown.one("PrometheusRule", "alerts"))
     for threshold in thresholds.values():
@@ -122,7 +122,7 @@ def test_thresholds_come_from_the_values() -> None:
 
 def test_an_alert_can_be_left_out_and_what_does_not_run_has_none() -> None:
     changes = {"monitoring.prometheusRule.disabled": ["AuditEventsParked"], "consumer.enabled": False,
-               "consumer.keda.enabled": False, "worker.enabled": False,
+               "consumer.keda.enabled": False, "worker.enabled": False, "reconciler.enabled": False,
                "monitoring.prometheusRule.kubeStateMetrics": False}  # fmt: skip
     groups = render(changed("production", changes)).one("PrometheusRule", "alerts")["spec"]["groups"]
     assert [group["name"] for group in groups] == ["auditlog-capture", "auditlog-relay", "auditlog-api"]

@@ -22,7 +22,8 @@ def pod(shape: str, name: str) -> Manifest:
 
 def test_all_workloads_are_looked_at() -> None:
     assert {name.partition("demo-auditlog-")[2] for shape, name in PODS if shape == "production"} == {
-        "api", "relay", "consumer", "worker", "migrations", "topics", "partitions", "reconcile", "bypass", "test"
+        "api", "relay", "consumer", "reconciler", "worker", "migrations", "topics", "partitions", "reconcile", "bypass",
+        "test"
     }  # fmt: skip
 
 
@@ -116,7 +117,7 @@ def test_nothing_counts_the_replicas_twice() -> None:
         name: "replicas" in rendered("production").one("Deployment", name)["spec"]
         for name in (*RunLoop, "api", "worker")
     }
-    assert counted == {"relay": False, "consumer": False, "api": False, "worker": True}
+    assert counted == {"relay": False, "consumer": False, "reconciler": True, "api": False, "worker": True}
     assert all("replicas" in m["spec"] for m in rendered("smallest").of_kind("Deployment"))
     scaled = {m["spec"]["scaleTargetRef"]["name"] for m in rendered("production").of_kind("ScaledObject")}
     scaled |= {m["spec"]["scaleTargetRef"]["name"] for m in rendered("production").of_kind("HorizontalPodAutoscaler")}
@@ -222,7 +223,8 @@ def test_a_network_policy_lets_in_and_out_what_is_needed() -> None:
         name: {port["port"] for rule in spec["ingress"] for port in rule["ports"]} for name, spec in policies.items()
     }
     assert {name: ports for name, ports in opened.items() if ports} == {
-        "api": {"http", "metrics"}, "relay": {"metrics"}, "consumer": {"metrics"}, "worker": {"metrics"}
+        "api": {"http", "metrics"}, "relay": {"metrics"}, "consumer": {"metrics"}, "worker": {"metrics"},
+        "reconciler": {"metrics"}
     }  # fmt: skip
     assert rendered("restricted").of_kind("NetworkPolicy") == []
 
