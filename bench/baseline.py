@@ -13,6 +13,11 @@ CANDIDATES = ("no audit", "auditlog")
 EXACT = ("statements", "round_trips", "events")
 # Widths of keys and splits of index pages move the WAL a little.
 WAL_TOLERANCE = 0.1
+# Of a batch of relay and consumer: statements, beyond those of starting and looking around; of an event: WAL bytes, within
+# a quarter, as batches differ in size.
+BEHIND_THE_WRITE = {"relay": (4, 102), "consumer": (13, 2_439)}
+STATEMENTS_ASIDE = 60
+BATCH_TOLERANCE = 0.25
 
 Counts = Mapping[str, Mapping[str, Mapping[str, float]]]
 
@@ -42,6 +47,19 @@ def deviations(counts: Counts, agreed: Counts) -> list[str]:
         for name, figures in candidates.items():
             found = counts[operation][name]
             lines += [f"{operation}, {name}: {line}" for line in _differences(found, figures)]
+    return lines
+
+
+def deviations_behind_the_write(name: str, work: Mapping[str, float]) -> list[str]:
+    """Return a line for each figure of a process that is more than what was agreed to, or of its WAL that is less."""
+    statements, wal_bytes = BEHIND_THE_WRITE[name]
+    lines, written = [], work["wal_bytes"] / work["events"]
+    if work["statements"] > STATEMENTS_ASIDE + statements * work["batches"]:
+        lines.append(
+            f"{name}: {work['statements']} statements, {work['batches']} batches, agreed {statements} for each"
+        )
+    if abs(written - wal_bytes) > wal_bytes * BATCH_TOLERANCE:
+        lines.append(f"{name}: {written:,.0f} WAL bytes an event, agreed {wal_bytes:,}")
     return lines
 
 

@@ -91,13 +91,13 @@ def test_capture_writes_no_more_wal_than_a_hand_written_trigger(counts: dict[str
         assert found["auditlog"]["wal_bytes"] < found["trigger"]["wal_bytes"] * 1.05, operation
 
 
-def test_relay_and_consumer_work_in_batches_with_a_fixed_number_of_statements(figures: dict[str, Any]) -> None:
+def test_relay_and_consumer_take_for_a_batch_and_an_event_what_was_agreed_to(figures: dict[str, Any]) -> None:
     assert figures["pipeline"].keys() == {"relay", "consumer"}
     for name, work in figures["pipeline"].items():
         assert work["events"] == 5_000
-        # A start takes some; a batch on a slow machine may be small, but never one for each event.
+        # A batch on a slow machine may be small, but never one for each event.
         assert 0 < work["batches"] <= 500, name
-        assert work["statements"] <= 50 + 20 * work["batches"], name
+        assert baseline.deviations_behind_the_write(name, work) == []
 
 
 def test_other_libraries_take_turns_with_ours_in_every_operation(figures: dict[str, Any]) -> None:

@@ -61,3 +61,18 @@ def test_what_is_saved_is_loaded_without_the_trigger_s_figures(tmp_path: Path) -
     counts["create"]["auditlog"]["bytes_sent"] = 1_739.0
     baseline.save(counts, tmp_path / "baseline.json")
     assert baseline.load(tmp_path / "baseline.json") == AGREED
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, []),
+        ({"statements": 101}, ["relay: 101 statements, 10 batches, agreed 4 for each"]),
+        ({"wal_bytes": 20_000 * 140}, ["relay: 140 WAL bytes an event, agreed 102"]),
+        ({"wal_bytes": 20_000 * 70}, ["relay: 70 WAL bytes an event, agreed 102"]),
+    ],
+    ids=["as agreed", "statements", "more WAL", "less WAL"],
+)
+def test_what_the_relay_takes_behind_the_write_is_compared(changes: dict[str, float], said: list[str]) -> None:
+    work = {"events": 20_000, "batches": 10, "statements": 100, "wal_bytes": 20_000 * 102}
+    assert baseline.deviations_behind_the_write("relay", {**work, **changes}) == said
