@@ -13,8 +13,8 @@ CANDIDATES = ("no audit", "auditlog")
 EXACT = ("statements", "round_trips", "events")
 # Widths of keys and splits of index pages move the WAL a little.
 WAL_TOLERANCE = 0.1
-# Of a batch of relay and consumer: statements, beyond those of starting and looking around; of an event: WAL bytes, within
-# a quarter, as batches differ in size.
+# Of relay and consumer: statements for a batch, beyond those of starting and looking around, and WAL bytes for an
+# event, within a quarter, as batches differ in size.
 BEHIND_THE_WRITE = {"relay": (4, 102), "consumer": (13, 2_439)}
 STATEMENTS_ASIDE = 60
 BATCH_TOLERANCE = 0.25
