@@ -18,8 +18,6 @@ METRICS_FOLDER = tempfile.mkdtemp(prefix="auditlog-metrics-") if settings.API_WO
 if METRICS_FOLDER:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = METRICS_FOLDER
 
-from prometheus_client import multiprocess  # noqa: E402 - see above
-
 bind = settings.API_BIND
 workers = settings.API_WORKERS
 worker_class = "gthread"
@@ -41,12 +39,6 @@ def post_worker_init(_worker: Any) -> None:
     """Serve the metrics on their own port: with several workers, each does, and answers for all."""
     if settings.API_METRICS_PORT:
         import_string("auditlog.exposition.serve")(settings.API_METRICS_PORT)
-
-
-def child_exit(_server: Any, worker: Any) -> None:
-    """Forget what only a living worker has; what one that ended has counted stays."""
-    if METRICS_FOLDER:
-        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 def on_exit(_server: Any) -> None:
