@@ -124,6 +124,7 @@ def test_a_release_runs_from_its_manifests_and_loses_nothing_when_its_pods_end(r
     relay, consumer = (release.started("Deployment", name) for name in LOOPS)
     worker = release.started("Deployment", "worker")
     worker.wait_until(lambda: "worker.started" in worker.said(), what="a worker that works")
+    reconciler = release.started("Deployment", "reconciler")
 
     # What `helm test` does.
     assert "and the audit log says so" in release.pod("Pod", "test").run()
@@ -146,14 +147,15 @@ def test_a_release_runs_from_its_manifests_and_loses_nothing_when_its_pods_end(r
     assert caller.ask("/api/audit/v1/events/?model=doctors.specialty&page_size=100&action=create")["results"][CHANGES]
 
     for pod, metric in ((api, "auditlog_api_request_seconds_count"), (relay, "auditlog_relay_shards 64.0"),
-                        (consumer, "auditlog_consumer_events_stored_total")):  # fmt: skip
+                        (consumer, "auditlog_consumer_events_stored_total"), (worker, "auditlog_worker_due_tasks"),
+                        (reconciler, 'auditlog_reconciliation_difference{kind="lost"} 0.0')):  # fmt: skip
         assert metric in pod.metrics()
     for name in ("partitions", "reconcile", "bypass"):
         release.pod("CronJob", name).run()
 
-    codes = {pod.name: pod.terminate() for pod in (api, relay, consumer, worker)}
+    codes = {pod.name: pod.terminate() for pod in (api, relay, consumer, worker, reconciler)}
     assert codes == dict.fromkeys(codes, 0)
     assert_balanced(books)
-    for pod in (api, relay, consumer, worker):
+    for pod in (api, relay, consumer, worker, reconciler):
         # Every line is one JSON object, the web server's too.
         assert all(json.loads(line)["event"] for line in pod.said().splitlines())
