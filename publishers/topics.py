@@ -68,5 +68,8 @@ class Topics:
     def worked(self, names: Iterable[str]) -> None:
         """Note that events of these topics were published: their episodes are over."""
         for name in self._episodes.keys() & set(names):
-            metrics.TOPIC_STOPPED.remove(name, self._episodes.pop(name).trouble)
+            trouble = self._episodes.pop(name).trouble
+            # Set first: where several workers have their metrics in files, nothing is removed from them.
+            metrics.TOPIC_STOPPED.labels(name, trouble).set(0)
+            metrics.TOPIC_STOPPED.remove(name, trouble)
             log.info("relay.topic_resumed", topic=name)

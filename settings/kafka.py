@@ -48,6 +48,17 @@ RELAY_POLL_MAX_MILLISECONDS = env.integer("RELAY_POLL_MAX_MILLISECONDS", default
 RELAY_LISTEN_URL = env.secret_url(
     "RELAY_LISTEN_URL", schemes=("postgres", "postgresql"), example="postgres://user:password@host:port/name"
 )
+# Run a relay in every worker of the web server. It has an address of its own: the application may not read the outbox.
+RELAY_EMBEDDED = env.boolean("RELAY_EMBEDDED", default=False)
+RELAY_DATABASE_URL = env.secret_url(
+    "RELAY_DATABASE_URL",
+    schemes=("postgres", "postgresql"),
+    example="postgres://auditlog_relay:password@host:port/name",
+)
+if RELAY_EMBEDDED and not RELAY_DATABASE_URL:
+    env.problems.setdefault(
+        "RELAY_DATABASE_URL", "is not set, and RELAY_EMBEDDED needs it: the outbox's address for auditlog_relay"
+    )
 # How long a relay that is asked to stop waits for the broker to take what is in flight.
 RELAY_DRAIN_SECONDS = env.integer("RELAY_DRAIN_SECONDS", default=20, minimum=1, maximum=600)
 # How long the ledger accounts for what was published.

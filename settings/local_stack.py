@@ -75,6 +75,7 @@ def _databases(running: dict[str, Any]) -> dict[str, str]:
     domain, audit = running["database_urls"], running["audit_database_urls"]
     return {
         "DATABASE_URL": domain[role],
+        "RELAY_DATABASE_URL": domain["auditlog_relay"],
         "DATABASE_OWNER_URL": domain["auditlog_owner"],
         "AUDIT_DATABASE_URL": audit[reading],
         "AUDIT_DATABASE_OWNER_URL": audit["auditlog_owner"],

@@ -36,9 +36,17 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 
 
 def post_worker_init(_worker: Any) -> None:
-    """Serve the metrics on their own port: with several workers, each does, and answers for all."""
+    """Serve the metrics on their own port (with several workers, each does, and answers for all); start a relay."""
     if settings.API_METRICS_PORT:
         import_string("auditlog.exposition.serve")(settings.API_METRICS_PORT)
+    if settings.RELAY_EMBEDDED:
+        import_string("publishers.embedded.start")()
+
+
+def worker_exit(_server: Any, _worker: Any) -> None:
+    """Let an embedded relay drain, after the last request, within what is left of the grace."""
+    if settings.RELAY_EMBEDDED:
+        import_string("publishers.embedded.stop")()
 
 
 def on_exit(_server: Any) -> None:

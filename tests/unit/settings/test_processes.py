@@ -121,3 +121,10 @@ def test_an_entry_point_is_an_application(module: str) -> None:
     started = run("-c", shown, **PRODUCTION)
 
     assert started.stdout == f"{module.rpartition('.')[2].upper()}Handler\n", started.stderr
+
+
+def test_an_embedded_relay_without_an_address_of_its_own_is_refused_by_name() -> None:
+    refused = run("manage.py", "check", **PRODUCTION, RELAY_EMBEDDED="true")
+
+    assert refused.returncode != 0
+    assert "RELAY_DATABASE_URL: is not set, and RELAY_EMBEDDED needs it" in refused.stderr
