@@ -61,7 +61,8 @@ class Embedded:
             except Exception as exc:
                 seconds = trouble.failed()
                 detail = f"{str(exc).strip()} (RELAY_DATABASE_URL must be auditlog_relay's, of a migrated database)"
-                log.exception("relay.embedded_failed", detail=detail, next_attempt_seconds=seconds)
+                values = {"detail": detail, "next_attempt_seconds": seconds}
+                log.error("relay.embedded_failed", **values, exc_info=exc)  # noqa: TRY400 - the level has a name
                 self._stop.wait(seconds)
         log.info("relay.stopped")
 
