@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,7 +16,9 @@ from psycopg import sql
 
 from auditlog.roles import Role, create_roles
 from tests.stack import URLS, address
+from tests.trees import python_of
 
+MIGRATE_WITH = "TEST_MIGRATE_WITH"
 SEED_SCHEMA = "test_seed"
 # Written by migrations and never by a test; the secret's value must stay the one that the functions know.
 KEPT = {"django_migrations", "django_content_type", "auth_permission", "auditlog_secret"}
@@ -65,6 +69,11 @@ def _point_at(name: str) -> None:
 
 
 def _migrate() -> None:
+    """Migrate with this tree's code, or with that of the trees that TEST_MIGRATE_WITH names, one after the other."""
+    if trees := os.environ.get(MIGRATE_WITH):
+        for tree in map(Path, trees.split(os.pathsep)):
+            _migrate_with(tree)
+        return
     settings = connections["default"].settings_dict
     role, settings["USER"] = settings["USER"], Role.OWNER.value
     try:
@@ -72,6 +81,13 @@ def _migrate() -> None:
     finally:
         connections["default"].close()
         settings["USER"] = role
+
+
+def _migrate_with(tree: Path) -> None:
+    command = [python_of(tree), "manage.py", "migrate", "--run-syncdb", "--no-input", "--skip-checks", "-v", "0"]
+    owner = {variable: role_address(Role.OWNER) for variable in URLS}
+    variables = {**os.environ, **owner, "DJANGO_SETTINGS_MODULE": "settings.test"}
+    subprocess.run(command, cwd=tree, env=variables, check=True)
 
 
 def _keep_seed() -> None:

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, astuple, dataclass
 
-from tests.acceptance.pipeline.services import ROOT
 from tests.faults.scenario import Outcome
+from tests.trees import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "faults.md"
 RESULTS = ROOT / "build" / "faults.json"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,9 +21,9 @@ from xml.etree import ElementTree
 
 from tests.mutations.table import ROOT, Mutation, function_of, load
 from tests.stack import say, stack
+from tests.trees import copied
 
 TIMEOUT_SECONDS = 120
-LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "staticfiles", "build", "dist", "results")
 
 # What became of each case: "passed", "failure", "skipped", or "error" outside of the test itself, which proves nothing.
 Outcome = dict[str, str]
@@ -70,8 +69,7 @@ def tried(mutations: Sequence[Mutation]) -> tuple[dict[str, list[str]], list[str
 def mutated(mutation: Mutation) -> Iterator[Path]:
     """Make a copy of the working tree in which a mechanism is switched off."""
     with tempfile.TemporaryDirectory(prefix="auditlog-mutation-") as folder:
-        copy = Path(folder) / "copy"
-        shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+        copy = copied(Path(folder) / "copy")
         target = copy / mutation.file
         target.write_text(mutation.applied(target.read_text(encoding="utf-8")), encoding="utf-8")
         yield copy

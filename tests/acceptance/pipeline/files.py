@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from tests.acceptance.pipeline.services import ROOT
+from tests.trees import ROOT
 
 # The official sample, where it lies beside the checkout.
 SAMPLE = ROOT.parent / "shared" / "data" / "cms_clinicians_sample.csv"

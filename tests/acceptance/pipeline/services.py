@@ -6,15 +6,14 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from auditlog.roles import Role
+from tests.trees import ROOT, python_of
 
-ROOT = Path(__file__).resolve().parents[3]
 # Machines that run tests may be busy.
 DEADLINE_SECONDS = 120
 POLL_SECONDS = 0.05
@@ -35,11 +34,11 @@ SHORT_TIMES = {
 class Service:
     """A process of the service; what it prints goes to one file, what it logs to another."""
 
-    def __init__(self, command: list[str], *, variables: dict[str, str], files: Path) -> None:
+    def __init__(self, command: list[str], *, root: Path, variables: dict[str, str], files: Path) -> None:
         self.name = files.name
         self._output, self._log = files.with_suffix(".out"), files.with_suffix(".log")
         with self._output.open("ab") as output, self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=output, stderr=log)
+            self._process = subprocess.Popen(command, cwd=root, env=variables, stdout=output, stderr=log)
         self._ended_by_us = False
 
     @property
@@ -103,10 +102,13 @@ class Service:
 class Deployment:
     """The service on one database and one topic prefix: starts its processes, and ends what still runs on `close`."""
 
-    def __init__(self, *, address: Callable[[str], str], bootstrap: str, prefix: str, folder: Path) -> None:
-        """`address` returns the database's URL for a role."""
+    def __init__(
+        self, *, address: Callable[[str], str], bootstrap: str, prefix: str, folder: Path, root: Path = ROOT
+    ) -> None:
+        """`address` returns the database's URL for a role; `root` is where the code is."""
         self.address, self.bootstrap, self.prefix, self.folder = address, bootstrap, prefix, folder
         self.settings = "settings.local"
+        self.root = root
         self._services: list[Service] = []
 
     @property
@@ -116,12 +118,13 @@ class Deployment:
 
     def start(self, name: str, *arguments: str, roles: tuple[Role, Role], **more: str) -> Service:
         """Start `manage.py` with these arguments, the roles' rights, and more environment variables."""
-        return self.start_program([sys.executable, "manage.py", *arguments], name=name, roles=roles, **more)
+        return self.start_program([python_of(self.root), "manage.py", *arguments], name=name, roles=roles, **more)
 
     def start_program(self, command: list[str], *, name: str, roles: tuple[Role, Role], **more: str) -> Service:
-        """Start a program in the project's root with the settings of this deployment."""
+        """Start a program where the code is with the settings of this deployment."""
         variables = {**self._variables(*roles), **more}
-        service = Service(command, variables=variables, files=self.folder / f"{len(self._services)}-{name}")
+        files = self.folder / f"{len(self._services)}-{name}"
+        service = Service(command, root=self.root, variables=variables, files=files)
         self._services.append(service)
         return service
 

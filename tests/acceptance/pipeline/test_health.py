@@ -14,7 +14,8 @@ import pytest
 
 from auditlog.roles import Role
 from devstack import ports
-from tests.acceptance.pipeline.services import CONSUMER, RELAY, ROOT, Deployment
+from tests.acceptance.pipeline.services import CONSUMER, RELAY, Deployment
+from tests.trees import ROOT
 
 pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True, databases=["default", "audit"])]
 
