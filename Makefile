@@ -12,7 +12,7 @@ PRODUCTION := DJANGO_SETTINGS_MODULE=settings.production DJANGO_ALLOWED_HOSTS=ex
 	DJANGO_SECRET_KEY=a-key-for-the-check-only-0123456789-abcdefghijklmnopqrstuvwxyz \
 	DATABASE_URL=postgres://check@127.0.0.1/check KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092
 
-.PHONY: help run test checks postgres-versions lint typecheck format lock mutations faults bench capacity openapi chart sbom image clean
+.PHONY: help run test checks postgres-versions lint typecheck format lock mutations upgrade faults bench capacity openapi chart sbom image clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -70,6 +70,9 @@ mutations: $(STAMP)  ## switch mechanisms off, and see the tests of invariants f
 
 faults: $(STAMP)  ## make everything fail on three brokers, and count what is lost; ONLY="8 9": some scenarios
 	$(BIN)/python -m tests.faults $(ONLY)
+
+upgrade: $(STAMP)  ## upgrade from an older version (OLD=tag or commit) to this one, under load
+	$(BIN)/python -m tests.upgrade $(OLD)
 
 # The libraries that the bench compares with, apart: one of them is called auditlog too.
 $(PEERS_STAMP): requirements/peers.txt $(STAMP)
