@@ -1,8 +1,9 @@
 # syntax=docker/dockerfile:1
 
 # One image, all roles: API, relay, consumer, worker and jobs differ by their command.
-# Pin the base by its digest where you build: --build-arg PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:…
-ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+# The base by its digest, for all platforms, as docker-library/repo-info lists it: Python 3.11.16, of 2026-08-25. Renew it
+# with every release, for the fixes of Debian and Python: docker buildx imagetools inspect python:3.11-slim-bookworm
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:0bee7276f83efd4a1ee05bbbf4281d95ed28e079220a9457f25a93e3f1e3c31b
 
 # Dependencies, by hash. No compiler: all of them are wheels. REQUIREMENTS=otel: with OpenTelemetry, for AUDITLOG_TRACING.
 FROM ${PYTHON_IMAGE} AS dependencies
