@@ -15,7 +15,7 @@ from auditlog.roles import Role, create_roles
 from tests import database
 from tests.acceptance.pipeline.books import Books
 from tests.acceptance.pipeline.conftest import delete_topics
-from tests.acceptance.pipeline.services import RELAY, Deployment
+from tests.acceptance.pipeline.services import Deployment
 from tests.trees import ROOT
 from tests.upgrade.versions import later_version, next_version
 
@@ -61,10 +61,8 @@ def deploy(django_db_setup: None, kafka_bootstrap: str, topic_prefix: str, tmp_p
 
 @pytest.fixture
 def this_version(deploy: Deploy) -> Deployment:
-    """This version, with its topics and without its tables."""
-    made = deploy(ROOT)
-    made.run("topics", "kafka_topics", roles=RELAY)
-    return made
+    """This version, of which nothing is there yet."""
+    return deploy(ROOT)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from tests.acceptance.pipeline.books import Books, assert_balanced
 from tests.acceptance.pipeline.services import Deployment, Service
 from tests.acceptance.upgrade.conftest import Deploy
-from tests.acceptance.upgrade.writers import Writer, make_rows, migrate
+from tests.acceptance.upgrade.writers import Writer, begin, migrate
 
 LIMIT_SECONDS = 900
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(LIMIT_SECONDS)]
@@ -31,8 +31,7 @@ def test_i4_i5_i6_an_older_version_and_this_one_lose_nothing_together(
     this_version: Deployment, deploy: Deploy, books: Books
 ) -> None:
     older, newer = deploy(Path(os.environ["UPGRADE_FROM"])), this_version
-    migrate(older)
-    make_rows(older)
+    begin(older)
     relay, consumer = older.start_relay(), older.start_consumer()
     writer = Writer(older)
     writer.goes_on()

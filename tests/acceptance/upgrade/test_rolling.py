@@ -18,7 +18,7 @@ import pytest
 from tests.acceptance.pipeline.books import Books, assert_balanced
 from tests.acceptance.pipeline.services import APPLICATION, AUDITOR, Deployment, Service
 from tests.acceptance.upgrade.conftest import Deploy
-from tests.acceptance.upgrade.writers import MAKE, ROWS, Writer, make_rows, migrate
+from tests.acceptance.upgrade.writers import MAKE, ROWS, Writer, begin, migrate
 
 # Each wait has its own limit; this is the sum of many.
 LIMIT_SECONDS = 900
@@ -62,8 +62,7 @@ def assert_labelled(books: Books) -> None:
 def test_i4_i5_i6_two_versions_side_by_side_lose_nothing_before_and_after_each_step(
     this_version: Deployment, deploy: Deploy, books: Books, next_tree: Path, later_tree: Path
 ) -> None:
-    migrate(this_version)
-    make_rows(this_version)
+    begin(this_version)
     relay, consumer = this_version.start_relay(), this_version.start_consumer()
     writer = Writer(this_version)
     writer.goes_on()

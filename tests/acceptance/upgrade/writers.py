@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.acceptance.pipeline.services import APPLICATION, OWNER, Deployment
+from tests.acceptance.pipeline.services import APPLICATION, OWNER, RELAY, Deployment
 
 # Writers of both versions change the same rows, whose events are in several shards and partitions.
 ROWS = 20
@@ -74,6 +74,8 @@ def migrate(deployment: Deployment) -> None:
     deployment.run("migrate", "audit_migrate", "--lock-timeout", "10", roles=OWNER)
 
 
-def make_rows(deployment: Deployment) -> None:
-    """Make the rows that writers change."""
+def begin(deployment: Deployment) -> None:
+    """Make the tables, the topics, and the rows that writers change."""
+    migrate(deployment)
+    deployment.run("topics", "kafka_topics", roles=RELAY)
     deployment.run("make", "shell", "-v", "0", "-c", MAKE, roles=APPLICATION)
