@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from auditlog import __version__
 from tests.acceptance.pipeline.books import Books, assert_balanced
 from tests.acceptance.pipeline.services import APPLICATION, AUDITOR, Deployment, Service
 from tests.acceptance.upgrade.conftest import Deploy
@@ -24,7 +25,7 @@ from tests.acceptance.upgrade.writers import MAKE, ROWS, Writer, begin, migrate
 LIMIT_SECONDS = 900
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(LIMIT_SECONDS)]
 
-THIS, NEXT = "1.0.0", "1.1.0"
+THIS, NEXT = __version__, f"next-{__version__}"
 # How many combinations there are of a relay and the version of an event that it published, and of the version of a
 # consumer and that of an event that it stored: the next version's consumer fills the new column, whatever it stores.
 MIXED = """
