@@ -26,6 +26,10 @@ class Unavailable(ConsumerError):
     """The database cannot store anything now: try again later."""
 
 
+class ClientFailed(ConsumerError):
+    """The Kafka client cannot go on: this process has to begin anew."""
+
+
 class BrokersUnavailable(ConsumerError):
     """No Kafka broker answers: try again later."""
 

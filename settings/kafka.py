@@ -33,6 +33,8 @@ KAFKA_TOPIC_MAX_MESSAGE_BYTES = env.integer("KAFKA_TOPIC_MAX_MESSAGE_BYTES", def
 # How long topics keep events; 0: for ever.
 KAFKA_TOPIC_RETENTION_DAYS = env.integer("KAFKA_TOPIC_RETENTION_DAYS", default=0, maximum=36_500)
 KAFKA_CONSUMER_GROUP = env.text("KAFKA_CONSUMER_GROUP", default="auditlog")
+# How consumers share the partitions; `consumer` needs brokers of Kafka 4.0 or later.
+KAFKA_GROUP_PROTOCOL = env.choice("KAFKA_GROUP_PROTOCOL", options=("classic", "consumer"), default="classic")
 
 # `ce_source` of every event: which service it comes from, as a URI reference.
 AUDITLOG_CE_SOURCE = env.text("AUDITLOG_CE_SOURCE", default="/clinic")

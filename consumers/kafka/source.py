@@ -26,7 +26,7 @@ from confluent_kafka import (
 from django.conf import settings
 
 from consumers import metrics
-from consumers.faults import BrokersUnavailable
+from consumers.faults import BrokersUnavailable, ClientFailed
 from consumers.kafka.records import as_record
 from consumers.records import Batch, Partition, Positions, Record
 
@@ -44,12 +44,8 @@ PROPERTIES: dict[str, Any] = {
     "enable.auto.offset.store": False,
     # A stored offset that the topic no longer has is an alarm; anything else would skip records in silence.
     "auto.offset.reset": "error",
-    "partition.assignment.strategy": "cooperative-sticky",
     "isolation.level": "read_committed",
     "allow.auto.create.topics": False,
-    # A consumer that died gives its partitions up after this long.
-    "session.timeout.ms": 10_000,
-    "heartbeat.interval.ms": 2_000,
     # Waiting for the database happens inside a poll where partitions are being assigned.
     "max.poll.interval.ms": 600_000,
     # Topics that do not exist yet are found this soon after they were made.
@@ -65,6 +61,22 @@ PROPERTIES: dict[str, Any] = {
     "log_level": 2,
 }
 
+# Of members of a group by the protocol. In the newer one, which Kafka 4.0 brought (KIP-848), the broker decides
+# about all of this, and the client refuses to be told.
+GROUP_PROPERTIES: dict[str, dict[str, Any]] = {
+    "classic": {
+        "partition.assignment.strategy": "cooperative-sticky",
+        # A consumer that died gives its partitions up after this long.
+        "session.timeout.ms": 10_000,
+        "heartbeat.interval.ms": 2_000,
+    },
+    "consumer": {"group.protocol": "consumer"},
+}
+# Kafka's name of a group by the protocol. A broker lets nobody join with the newer protocol while members of the older
+# one have sticky assignments; in groups of their own both run side by side, and the offsets in the database keep them
+# apart.
+GROUP_SUFFIX = {"classic": "", "consumer": ".consumer"}
+
 
 class Source:
     """The partitions that this process was assigned, as batches. Not safe for more than one thread."""
@@ -75,6 +87,7 @@ class Source:
         connection: Mapping[str, Any],
         group: str,
         locate: Locate,
+        protocol: str = "classic",
         properties: Mapping[str, Any] | None = None,
     ) -> None:
         """`locate` returns where to read on from, None where the process is to stop; it may block for minutes."""
@@ -93,7 +106,8 @@ class Source:
                 "client.id": "auditlog-consumer",
                 **connection,
                 **PROPERTIES,
-                "group.id": group,
+                **GROUP_PROPERTIES[protocol],
+                "group.id": group + GROUP_SUFFIX[protocol],
                 "error_cb": self._report,
                 **(properties or {}),
             },
@@ -134,7 +148,11 @@ class Source:
         )
 
     def fetch(self, *, rows: int, seconds: float) -> Batch:
-        """Wait at most `seconds` for at most `rows` records, and return those of the partitions held now."""
+        """
+        Wait at most `seconds` for at most `rows` records, and return those of the partitions held now.
+
+        :raises ClientFailed: if the Kafka client cannot go on.
+        """
         messages, self._backlog = self._backlog, []
         if len(messages) < rows:
             messages += self._consumer.consume(num_messages=rows - len(messages), timeout=seconds)
@@ -239,6 +257,8 @@ class Source:
                 if topic not in self._missing:
                     self._missing.add(topic)
                     log.warning("consumer.topic_missing", topic=topic)
+            case KafkaError._FATAL:
+                raise ClientFailed(error.str())
             case _:
                 log.warning("consumer.kafka_error", code=error.name(), topic=topic, detail=error.str())
 

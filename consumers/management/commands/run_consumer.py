@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from prometheus_client import start_http_server
 
 from auditlog import topics, tracing
@@ -16,6 +16,7 @@ from auditlog.heartbeat import RunLoop, heartbeat
 from auditlog.stopping import stop_at_signals
 from auditlog.tracing import Service
 from consumers import metrics
+from consumers.faults import ClientFailed
 from consumers.kafka import Source
 from consumers.loop import Loop, locator, wait_for_brokers
 from consumers.projector import Projector
@@ -51,7 +52,12 @@ class Command(BaseCommand):
 
 def _consume(group: str, stop: threading.Event, beat: Callable[[], None]) -> None:
     projector = Projector(group=group, tracer=tracing.tracer(Service.CONSUMER))
-    source = Source(connection=settings.KAFKA_CONNECTION, group=group, locate=locator(projector, stop, beat))
+    source = Source(
+        connection=settings.KAFKA_CONNECTION,
+        group=group,
+        locate=locator(projector, stop, beat),
+        protocol=settings.KAFKA_GROUP_PROTOCOL,
+    )
     metrics.LAG_SECONDS.set_function(source.lag_seconds)
     try:
         if wait_for_brokers(source, stop, beat):
@@ -66,5 +72,8 @@ def _consume(group: str, stop: threading.Event, beat: Callable[[], None]) -> Non
                 batch_seconds=settings.CONSUMER_BATCH_MILLISECONDS / 1000,
                 beat=beat,
             ).run()
+    except ClientFailed as exc:
+        # Whoever watches over this process starts it again: what made the client fail may be gone by then.
+        raise CommandError(f"{ClientFailed.__doc__} {exc}") from exc
     finally:
         source.close()

@@ -68,6 +68,7 @@ KAFKA_TOPIC_PREFIX: {{ .Values.kafka.topicPrefix | quote }}
 KAFKA_TOPIC_PARTITIONS: {{ .Values.kafka.topicPartitions | quote }}
 KAFKA_TOPIC_REPLICATION_FACTOR: {{ .Values.kafka.topicReplicationFactor | quote }}
 KAFKA_CONSUMER_GROUP: {{ .Values.kafka.consumerGroup | quote }}
+KAFKA_GROUP_PROTOCOL: {{ .Values.kafka.groupProtocol }}
 {{- end -}}
 
 {{/* The addresses of the databases. Where the read model is in the domain's database, its roles have addresses there. */}}

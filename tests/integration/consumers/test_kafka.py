@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,6 +52,8 @@ class Reader:
     projector: Projector
     group: str = GROUP
     batch_rows: int = 500
+    protocol: str = "classic"
+    properties: Mapping[str, Any] = field(default_factory=dict)
     source: Source = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,7 +62,8 @@ class Reader:
             connection=settings.KAFKA_CONNECTION,
             group=f"{self.topic.name}-{self.group}",
             locate=locator(self.projector, threading.Event()),
-            properties={"topic.metadata.refresh.interval.ms": 500},
+            protocol=self.protocol,
+            properties={"topic.metadata.refresh.interval.ms": 500, **self.properties},
         )
         self.source.subscribe([self.topic.name])
 
