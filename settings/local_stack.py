@@ -7,6 +7,7 @@ So every command works against the running local stack with nothing set, each wi
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ ROLES = {
     "audit_replay": "auditlog_consumer",
     "audit_reconcile": "auditlog_reader",
     "dead_letters": "auditlog_consumer",
+}
+# What an option of audit_reconcile makes it do needs other roles: for the domain, and for the audit log.
+PROOF_ROLES = {
+    "--every": ("auditlog_reader", "auditlog_consumer"),
+    "--repair": ("auditlog_relay", "auditlog_consumer"),
+    "--explain": ("auditlog_relay", "auditlog_consumer"),
 }
 NAMES = (
     "DATABASE_URL",
@@ -70,8 +77,7 @@ def fallbacks(env: Environment) -> dict[str, str]:
 
 
 def _databases(running: dict[str, Any]) -> dict[str, str]:
-    role = ROLES.get(command(), "auditlog_app")
-    reading = role if role == "auditlog_consumer" else "auditlog_reader"
+    role, reading = _roles()
     domain, audit = running["database_urls"], running["audit_database_urls"]
     return {
         "DATABASE_URL": domain[role],
@@ -80,3 +86,13 @@ def _databases(running: dict[str, Any]) -> dict[str, str]:
         "AUDIT_DATABASE_URL": audit[reading],
         "AUDIT_DATABASE_OWNER_URL": audit["auditlog_owner"],
     }
+
+
+def _roles() -> tuple[str, str]:
+    """Return who this process connects as: to the domain, and to the audit log."""
+    role = ROLES.get(command(), "auditlog_app")
+    if command() == "audit_reconcile":
+        for option, roles in PROOF_ROLES.items():
+            if any(argument.partition("=")[0] == option for argument in sys.argv):
+                return roles
+    return role, role if role == "auditlog_consumer" else "auditlog_reader"

@@ -143,7 +143,10 @@ def test_i4_i5_i6_a_kill_in_the_middle_of_an_import_changes_nothing(
     deployment.wait_until(books.settled, what="the whole import in the audit log")
     rows = assert_balanced(books)
     assert_complete(report, rows, books)
-    account = json.loads(deployment.run("reconcile", "audit_reconcile", "--json", roles=AUDITOR))
+    account = json.loads(
+        deployment.run("reconcile", "audit_reconcile", "--topics", "--chains", "--json", roles=AUDITOR)
+    )
+    assert (account["lost_on_topic"], account["unaccounted"], account["gaps"]) == ([], 0, [])
     assert (account["committed"], account["published"], account["stored"]) == (len(rows), len(rows), len(rows))
     assert account["missing"] == []
     for service in (victim.relay, victim.consumer):

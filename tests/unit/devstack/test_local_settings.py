@@ -40,6 +40,9 @@ def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
 @pytest.mark.parametrize(
     ("command", "domain", "audit"),
     [
+        ("audit_reconcile --every=30", "reader", "consumer"),
+        ("audit_reconcile --topics --repair --reason x", "relay", "consumer"),
+        ("audit_reconcile --explain 1 --reason x", "relay", "consumer"),
         ("import_clinicians", "app", "reader"),
         ("shell", "app", "reader"),
         ("outbox_status", "relay", "reader"),
@@ -55,7 +58,7 @@ def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
 def test_each_command_gets_its_role(
     env: Environment, monkeypatch: pytest.MonkeyPatch, command: str, domain: str, audit: str
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["/somewhere/manage.py", command])
+    monkeypatch.setattr(sys, "argv", ["/somewhere/manage.py", *command.split()])
     found = local_stack.fallbacks(env)
     assert found["DATABASE_URL"] == URL.format(domain)
     assert found["AUDIT_DATABASE_URL"] == URL.format(audit)
