@@ -7,10 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
-from django.db import DatabaseError
 
 from consumers import metrics
-from consumers.faults import described
+from consumers.faults import DATABASE_ERRORS, described
 from consumers.reconciliation.rounds import Rounds
 
 log = structlog.get_logger(__name__)
@@ -35,7 +34,7 @@ class ProofLoop:
         while self._may_go_on():
             try:
                 rounds.run()
-            except DatabaseError as exc:
+            except DATABASE_ERRORS as exc:
                 metrics.ROUND_FAILURES.inc()
                 log.warning("reconcile.database_unavailable", reason=described(exc))
                 rounds.disconnect()

@@ -127,7 +127,7 @@ class Rounds:
 
     def _look_again(self) -> None:
         since = accounts.accounted_since(self.sides.source)
-        for cell in self.memory.open_cells(LOOKED_AT_AGAIN):
+        for cell in takewhile(lambda _: self.may_go_on(), self.memory.open_cells(LOOKED_AT_AGAIN)):
             self._settle_again(cell, since, is_closed=self._closed is not None and self._closed >= cell.window.until)
 
     def _settle_again(self, cell: Cell, since: datetime | None, *, is_closed: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from tests.unit.consumers.builders import record, uuid7
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
 AGO = timedelta(minutes=10)
+BREAK = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'auditlog-audit_reconcile'"
 
 
 class Proof:
@@ -272,5 +274,11 @@ def test_the_loop_names_what_is_lost_and_ends_at_a_signal(read_model: None, tmp_
     command = ("audit_reconcile", "--every", "0.2")
     with consumer(tmp_path / "log", environment(prefix="test", **roles), command=command) as running:
         wait_until(lambda: str(lost) in running.text(), of=running)
+        # Its connections break; the next round makes new ones.
+        with psycopg.connect(os.environ["TEST_POSTGRES_ADMIN_URL"], autocommit=True) as admin:
+            admin.execute(BREAK)
+        wait_until(lambda: running.says("reconcile.database_unavailable"), of=running)
+        store(lost, at=at)
+        wait_until(lambda: running.says("reconcile.settled"), of=running)
         assert running.terminate() == 0
-    assert remembered() == [(TOPIC, minute_of(at), 1, True)]
+    assert remembered() == [(TOPIC, minute_of(at), 1, False)]
