@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import connections
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from auditlog.models import AuditLog, ConsumerOffset
@@ -241,3 +242,14 @@ def test_a_connection_that_was_cut_is_made_anew(projector: Projector, as_role: C
     with pytest.raises(Unavailable):
         projector.store(Batch((good(1),), {ONE: 1}))
     assert projector.store(Batch((good(1),), {ONE: 1})).events == 1
+
+
+def test_i7_finding_the_one_row_that_the_database_refuses_takes_few_statements(projector: Projector) -> None:
+    poison = "".join(chr(0x4E00 + i * 7 % 20_000) for i in range(3_000))  # no index page holds it
+    records = tuple(good(offset, **({"object_pk": poison} if offset == 300 else {})) for offset in range(512))
+    with CaptureQueriesContext(connections["audit"]) as captured:
+        stored = projector.store(Batch(records, {ONE: None}))
+    attempts = [query for query in captured.captured_queries if "INSERT INTO auditlog_auditlog" in query["sql"]]
+    # All of them, and at each of nine halvings the good half and the other one.
+    assert (stored.events, stored.dead_letters, len(attempts)) == (511, 1, 19)
+    assert letters() == [(300, "refused_by_database")]
