@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, connections
@@ -27,7 +28,7 @@ from consumers.reconciliation.rounds import Rounds
 from doctors.models import Department
 from tests.integration.consumers.books import execute, reconciled
 from tests.integration.consumers.captured import project
-from tests.integration.consumers.conftest import acting_as
+from tests.integration.consumers.conftest import Connect, acting_as
 from tests.samples.models import Manuscript
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
@@ -240,3 +241,11 @@ def test_rounds_check_the_chains_of_what_is_closed() -> None:
     assert REGISTRY.get_sample_value("auditlog_chain_gaps", {"kind": "unexplained"}) == 1
     gap = ChainGap.objects.using("default").get()
     assert (gap.kind, gap.event_id) == ("unexplained", ids[1])
+
+
+@pytest.mark.parametrize("role", [Role.READER, Role.RELAY])
+def test_whoever_compares_sees_when_the_key_was_made_and_not_the_key(as_role: Connect, role: Role) -> None:
+    seen = as_role(role)
+    assert seen.execute("SELECT count(created_at) FROM auditlog_secret").fetchone() == (1,)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        seen.execute("SELECT inner_pad FROM auditlog_secret")
