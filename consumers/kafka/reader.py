@@ -12,6 +12,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from auditlog import topics
 from consumers.faults import BrokersUnavailable
 from consumers.kafka.records import as_record
 from consumers.kafka.source import PROPERTIES, ErrorReport
@@ -72,6 +73,21 @@ class TopicReader:
             return {Partition(topic, number): self._watermarks(topic, number) for number in numbers}
         except KafkaException as exc:
             raise _unavailable(exc) from exc
+
+    def bounds_of_all(self, topic: str) -> dict[Partition, tuple[int, int]]:
+        """
+        Return the same for a topic and all that it was moved to.
+
+        :raises BrokersUnavailable: if no broker answers.
+        """
+        try:
+            names = self._consumer.list_topics(timeout=SILENCE_SECONDS).topics
+        except KafkaException as exc:
+            raise _unavailable(exc) from exc
+        found: dict[Partition, tuple[int, int]] = {}
+        for name in sorted(name for name in names if name == topic or topics.original(name) == topic):
+            found |= self.bounds(name)
+        return found
 
     def offset_at(self, partition: Partition, moment: datetime) -> int | None:
         """

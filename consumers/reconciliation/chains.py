@@ -41,7 +41,7 @@ CROSS JOIN LATERAL (SELECT CASE WHEN c.action = '{Action.SNAPSHOT}' THEN c.after
 CROSS JOIN LATERAL (
     SELECT e.event_id, e.occurred_at, e.action, e.schema_version, e.after FROM auditlog_auditlog e
     WHERE e.model = c.model AND e.object_pk = c.object_pk AND e.sequence < c.sequence
-      AND right(e.topic, 7) <> '{topics.EVENTS_SUFFIX}'
+      AND e.topic !~ '[.]events([.]v[0-9]+)?$'
     ORDER BY e.sequence DESC LIMIT 1
 ) p
 CROSS JOIN LATERAL (
@@ -49,7 +49,7 @@ CROSS JOIN LATERAL (
         SELECT FROM auditlog_eventshape s WHERE s.id = c.shape AND s.text LIKE '%%"captured_by","bypass_check"%%'
     ) AS is_adopted
 ) marked
-WHERE right(c.topic, 7) <> '{topics.EVENTS_SUFFIX}' AND {{events}}
+WHERE c.topic !~ '[.]events([.]v[0-9]+)?$' AND {{events}}
   AND NOT (c.action = '{Action.CREATE}' AND p.action = '{Action.DELETE}' AND NOT marked.is_adopted)
   AND (marked.is_adopted OR coalesce(c.before, here.image) IS DISTINCT FROM p.after)
 """

@@ -120,8 +120,8 @@ class TopicSide:
                 yield from (event_id for (event_id,) in rows)
 
     def _read(self, topic: str, window: Window | None) -> Iterator[Record]:
-        """Yield the records of a topic: all, or those from a little before a window on."""
-        for partition, (start, end) in self.reader.bounds(topic).items():
+        """Yield the records of a topic, wherever it was moved: all, or those from a little before a window on."""
+        for partition, (start, end) in self.reader.bounds_of_all(topic).items():
             at = start if window is None else self.reader.offset_at(partition, window.since - CLOCK_SLACK)
             if at is not None:
                 yield from self.reader.read(partition, start=max(at, start), end=end)

@@ -13,15 +13,19 @@ from auditlog.partitions import lowest_id, time_of
 from auditlog.queries.accounts import AT_ONCE, GROUPED, Cell, Sum, Window, sums
 
 UUID_TEXT = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+# What was committed for a topic that was moved stands on several: they are one account.
+ORIGINAL = r"regexp_replace({topic}, '\.v[1-9][0-9]*$', '') AS topic"
 # A dead letter is kept whole and alarmed: its event is not lost. Indexes: the primary key of each partition and that of
 # the chunks, whose bounds prune partitions; consumers_deadletter_at.
 STORED = f"""
-SELECT topic, event_id, false AS pending FROM auditlog_auditlog WHERE event_id >= %(low)s AND event_id < %(high)s
+SELECT {ORIGINAL.format(topic="topic")}, event_id, false AS pending FROM auditlog_auditlog
+WHERE event_id >= %(low)s AND event_id < %(high)s
 UNION ALL
-SELECT topic, event_id, false FROM auditlog_contentchunk WHERE event_id >= %(low)s AND event_id < %(high)s
+SELECT {ORIGINAL.format(topic="topic")}, event_id, false FROM auditlog_contentchunk
+WHERE event_id >= %(low)s AND event_id < %(high)s
 UNION ALL
 SELECT DISTINCT topic, event_id, false FROM (
-    SELECT d.topic, CASE WHEN named.id ~ '{UUID_TEXT}' THEN named.id::uuid END AS event_id
+    SELECT {ORIGINAL.format(topic="d.topic")}, CASE WHEN named.id ~ '{UUID_TEXT}' THEN named.id::uuid END AS event_id
     FROM consumers_deadletter d, LATERAL (
         SELECT header ->> 'value' AS id FROM jsonb_array_elements(d.headers) header WHERE header ->> 'name' = 'ce_id'
         LIMIT 1

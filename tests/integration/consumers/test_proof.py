@@ -92,6 +92,17 @@ def test_minutes_that_are_equal_are_remembered_and_not_compared_again(proof: Pro
     assert counted.of("auditlog_outboxledger") <= 2
 
 
+def test_a_topic_that_was_moved_is_one_account_with_what_it_was_moved_to(proof: Proof) -> None:
+    at = timezone.now() - AGO
+    one, other = uuid7(at), uuid7(at)
+    acknowledge(one, other, at=at)
+    store(one, at=at)
+    store(other, at=at, topic=f"{TOPIC}.v2")
+    proof.round()
+    assert remembered() == [(TOPIC, minute_of(at), 2, False)]
+    assert metric("auditlog_reconciliation_difference", kind="lost") == 0
+
+
 class Counted:
     """Counts the statements that pass."""
 
