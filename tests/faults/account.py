@@ -11,6 +11,7 @@ from tests.acceptance.pipeline.books import Published
 from tests.faults.truth import Change, Truth
 
 SHOP = "shop."
+SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,19 @@ class Account:
     def violations(self) -> dict[str, object]:
         """Return what must not be."""
         found = {
-            "lost": self.lost[:5],
-            "invented": self.invented[:5],
-            "out of order": self.out_of_order[:5],
+            "lost": shown(self.lost),
+            "invented": shown(self.invented),
+            "out of order": shown(self.out_of_order),
             "duplicates that differ": self.differing_duplicates,
             "duplicates in the log": self.duplicates_in_log,
         }
         return {name: value for name, value in found.items() if value}
+
+
+def shown(found: Sequence[str]) -> tuple[str, ...]:
+    """Return the first of what was found, and how many more there are."""
+    more = len(found) - SHOWN
+    return (*found[:SHOWN], f"and {more} more") if more > 0 else tuple(found)
 
 
 def account(

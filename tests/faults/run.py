@@ -310,7 +310,7 @@ class Run:
 
     def delete_topics(self, *names: str) -> None:
         """Remove topics of this run; all of them by default."""
-        admin = AdminClient({"bootstrap.servers": self.servers.bootstrap})
+        admin = AdminClient({"bootstrap.servers": self.servers.bootstrap, "log_level": 0})
         there = admin.list_topics(timeout=ADMIN_SECONDS).topics
         wanted = list(names) or [name for name in there if name.startswith(f"{self.prefix}.")]
         for deleted in (admin.delete_topics(wanted) if wanted else {}).values():

@@ -153,7 +153,7 @@ def odd_values(run: Run) -> None:
 
 def admin(run: Run) -> AdminClient:
     """Return a client for the brokers."""
-    return AdminClient({"bootstrap.servers": run.servers.bootstrap})
+    return AdminClient({"bootstrap.servers": run.servers.bootstrap, "log_level": 0})
 
 
 def names(run: Run) -> list[str]:
