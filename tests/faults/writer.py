@@ -74,6 +74,7 @@ class Writer:
         self.counters: list[int] = []
         self.tags: list[int] = []
         self.changes: list[Change] = []
+        self.error: Error | None = None
 
     def run(self) -> None:
         """Write until told to stop."""
@@ -104,6 +105,7 @@ class Writer:
         except Error as exc:
             self.items, self.texts = before
             self.account.note("failed", number=self.number, error=type(exc.__cause__ or exc).__name__)
+            self.error = exc
             connection.close()
             return False
         else:
@@ -287,7 +289,7 @@ class Writer:
         """Make the one transaction that was asked for."""
         works = {"held": self._held, "bulk": self._many, "large": self._large, "odd": self._odd}
         if not self.transaction(works[self.options.once]):
-            sys.exit("the transaction failed")
+            sys.exit(f"the transaction failed: {self.error}")
         self.account.note("ended")
 
     def _held(self) -> None:

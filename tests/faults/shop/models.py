@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
+from psycopg.types.json import Json
 
 
 class Counter(models.Model):
@@ -29,6 +30,10 @@ class TextJSONField(models.JSONField):
     def db_type(self, connection: object) -> str:
         """Return PostgreSQL's `json`."""
         return "json"
+
+    def get_db_prep_value(self, value: Any, connection: object, prepared: bool = False) -> Any:
+        """Send `json`, not `jsonb`, which has no place for such escapes."""
+        return None if value is None else Json(value)
 
 
 class Item(models.Model):
