@@ -108,8 +108,10 @@ BEGIN
     IF op = 'u' AND p_before = p_after AND coalesce(cardinality(changed), 0) = 0 THEN
         RETURN false;
     END IF;
-    -- Where an image is small, so is everything in it.
-    IF greatest(octet_length(p_before), octet_length(p_after)) > p_value_bytes THEN
+    -- Where an image is small, so is everything in it; where it escapes no character, it can be stored.
+    IF greatest(octet_length(p_before), octet_length(p_after)) > p_value_bytes
+        OR strpos(p_before, E'\\u') > 0 OR strpos(p_after, E'\\u') > 0
+    THEN
         SELECT * INTO p_before, p_after FROM {schema}.auditlog_large_images(
             p_before, p_after, p_source, p_value_bytes, p_event_bytes,
             {schema}.auditlog_room(p_event_bytes, p_source, p_audit, p_frame)
@@ -226,7 +228,7 @@ DECLARE
         || ',"through":' || coalesce(p_through, 'null') || ',"labels":' || coalesce(labels, 'null') || '}';
     id uuid;
 BEGIN
-    IF octet_length(m2m) > p_value_bytes THEN
+    IF octet_length(m2m) > p_value_bytes OR {schema}.auditlog_is_unstorable(p_through) THEN
         -- Each part as it is: whatever is too large for it is gone.
         PERFORM {schema}.auditlog_emit_links(
             p_action, p_topic, p_source, p_audit, p_type, p_schema_version, 2147483647, p_event_bytes, p_relation,

@@ -92,15 +92,35 @@ END
 $$;
 REVOKE ALL ON FUNCTION {schema}.auditlog_members FROM PUBLIC;
 
+-- Whether JSON text has an escape that stands for no character, which only a column of type json can hold: NUL, or half a
+-- surrogate pair. Neither the audit log nor most of those who read the topics can store it.
+CREATE FUNCTION {schema}.auditlog_is_unstorable(p_value text) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+DECLARE
+    escapes text;
+BEGIN
+    IF p_value IS NULL OR strpos(p_value, E'\\u') = 0 THEN
+        RETURN false;
+    END IF;
+    -- Without backslashes that are escaped themselves, and without whole pairs.
+    escapes := regexp_replace(
+        replace(p_value, E'\\\\', ' '), E'\\\\u[dD][89abAB][0-9a-fA-F]{2}\\\\u[dD][c-fC-F][0-9a-fA-F]{2}', ' ', 'g'
+    );
+    RETURN escapes ~ E'\\\\u(0000|[dD][89a-fA-F])';
+END
+$$;
+REVOKE ALL ON FUNCTION {schema}.auditlog_is_unstorable FROM PUBLIC;
+
 -- How many bytes the images or the links of an event may take beside its other members. An object's text, its key and what
 -- is constant take less than ten thousand.
 CREATE FUNCTION {schema}.auditlog_room(p_event_bytes integer, p_source text, p_audit text, p_frame text) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$ SELECT p_event_bytes - octet_length(concat(p_source, p_audit, p_frame)) - 10000 $$;
 
--- The images of a row with references in the place of the values that are over the limit, and of the largest others until
--- both together have `p_room` bytes. Equal values share their fate: who compares the images sees no change where there
--- is none. A reference takes about a hundred bytes.
+-- The images of a row with references in the place of the values that are over the limit or cannot be stored, and of the
+-- largest others until both together have `p_room` bytes. Equal values share their fate: who compares the images sees no
+-- change where there is none. A reference takes about a hundred bytes.
 CREATE FUNCTION {schema}.auditlog_large_images(
     INOUT p_before text, INOUT p_after text, p_source text, p_value_bytes integer, p_event_bytes integer, p_room integer
 )
@@ -110,17 +130,19 @@ DECLARE
     total bigint := coalesce(octet_length(p_before), 0) + coalesce(octet_length(p_after), 0);
     contents text[] := ARRAY(
         SELECT value FROM (
-            SELECT value, size, sum(saved) OVER (ORDER BY size DESC, value COLLATE "C") - saved AS saved_before
+            SELECT value, size, unstorable, sum(saved) OVER (ORDER BY size DESC, value COLLATE "C") - saved AS saved_before
             FROM (
-                SELECT value, octet_length(value) AS size, count(*) * (octet_length(value) - 100) AS saved
+                SELECT value, octet_length(value) AS size, count(*) * (octet_length(value) - 100) AS saved,
+                    {schema}.auditlog_is_unstorable(value) AS unstorable
                 FROM (
                     SELECT value FROM {schema}.auditlog_members(p_before)
                     UNION ALL SELECT value FROM {schema}.auditlog_members(p_after)
                 ) both_images
-                WHERE octet_length(value) > 200 GROUP BY value
+                GROUP BY value
             ) distinct_values
+            WHERE size > 200 OR unstorable
         ) ranked
-        WHERE size > p_value_bytes OR total - saved_before > p_room
+        WHERE size > p_value_bytes OR unstorable OR total - saved_before > p_room
     );
     replacements text[] := ARRAY(
         SELECT {schema}.auditlog_reference(content, p_source, p_event_bytes)
@@ -158,7 +180,9 @@ LANGUAGE sql VOLATILE
 AS $$
     WITH links AS MATERIALIZED (
         SELECT target, t.number, CASE
-            WHEN octet_length(value) > least(p_value_bytes, p_room / 2 - 20000) THEN (
+            WHEN octet_length(value) > least(p_value_bytes, p_room / 2 - 20000)
+                OR {schema}.auditlog_is_unstorable(value)
+            THEN (
                 {schema}.auditlog_large_images(
                     NULL, value, p_source, p_value_bytes, p_event_bytes, p_room / 2 - 20000
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -87,6 +88,50 @@ def test_json_that_cannot_be_unescaped_is_no_obstacle(
     assert outbox.text(event["after"]["source"]).decode() == source
     assert event["before"]["source"] == event["after"]["source"]
     assert event["after"]["body"] == "\\u0000 \\\\"
+
+
+@pytest.mark.parametrize(
+    ("source", "apart"),
+    [
+        ('"\\u0000"', True),
+        ('{"a": ["\\ud83d"]}', True),
+        ('"\\uDE00\\ud83d"', True),
+        ('"\\\\\\u0000"', True),
+        ('"\\ud83d\\ude00"', False),
+        ('"C:\\\\u0000"', False),
+        ('"\\u0001"', False),
+    ],
+)
+@pytest.mark.parametrize("quoting", ["on", "off"])
+def test_an_escape_of_no_character_travels_apart_however_small_its_value(
+    source: str, apart: bool, quoting: str, outbox: Outbox, owner_connection: psycopg.Connection[Any]
+) -> None:
+    owner_connection.execute("INSERT INTO samples_manuscript (body, source) VALUES ('', %s)", [source])
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('standard_conforming_strings', %s, false)", [quoting])
+    try:
+        Manuscript.objects.update(code="x")
+    finally:
+        connection.close()
+    (event,) = outbox.look().events
+    assert event["before"]["source"] == event["after"]["source"]
+    if apart:
+        assert outbox.text(event["after"]["source"]).decode() == source
+    else:
+        assert event["after"]["source"] == json.loads(source)
+
+
+def test_an_escape_of_no_character_in_a_field_of_a_link_travels_apart(
+    outbox: Outbox, owner_connection: psycopg.Connection[Any]
+) -> None:
+    through = '{"1":{"note":"\\u0000","n":1},"2":{"note":"","n":2}}'
+    parts = owner_connection.execute(
+        """SELECT through FROM auditlog_parts_of_links('{1,2}', %s, NULL, '"name":"audit"', 65536, 900000, 800000)""",
+        [through],
+    ).fetchall()
+    ((links,),) = [[json.loads(text) for text in part] for part in parts]
+    assert outbox.look().text(links["1"].pop("note")) == b'"\\u0000"'
+    assert links == {"1": {"n": 1}, "2": {"note": "", "n": 2}}
 
 
 def test_an_event_gives_up_its_largest_values_until_it_fits(outbox: Outbox) -> None:
