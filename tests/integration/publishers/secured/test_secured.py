@@ -147,7 +147,7 @@ def test_a_certificate_that_is_not_trusted_is_named_tried_again_and_nothing_is_l
     assert "Traceback" not in relay.text()
 
 
-def test_i7_a_topic_that_may_not_be_written_to_stops_alone_and_goes_on_after_the_grant(
+def test_i5_i7_a_topic_that_may_not_be_written_to_stops_alone_and_goes_on_after_the_grant(
     secured: SecuredBroker,
     topic_prefix: str,
     outbox: Outbox,
