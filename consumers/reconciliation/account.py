@@ -30,6 +30,11 @@ class Account:
         return sum(difference.unaccounted.count for difference in self.differences.values())
 
     @property
+    def unaccounted_ids(self) -> list[UUID]:
+        """Their ids."""
+        return _named(difference.unaccounted.named for difference in self.differences.values())
+
+    @property
     def lost_ids(self) -> list[UUID]:
         """The ids that Kafka has acknowledged and the read model has not."""
         return _named(difference.lost.named for difference in self.differences.values())

@@ -57,6 +57,7 @@ class Report:
             "lost_on_topic": _texts(off_topic),
             "lost_on_topic_count": self._off_topic,
             "unaccounted": account.unaccounted,
+            "unaccounted_ids": _texts(account.unaccounted_ids),
             "restored": {
                 "read_model": _texts(repaired.to_read_model),
                 "topic": _texts(repaired.to_topic),
@@ -82,7 +83,8 @@ class Report:
             if ids.count:
                 lines.append(f"{ids.count} LOST on {topic}: {_listed(ids.named, ids.count)}.")
         if account.unaccounted:
-            lines.append(f"{account.unaccounted} stored events are in neither the outbox nor the ledger.")
+            named = _listed(account.unaccounted_ids, account.unaccounted)
+            lines.append(f"{account.unaccounted} stored events are in neither the outbox nor the ledger: {named}.")
         lines += [f"Gap: {gap}" for gap in self.gaps]
         if self._unexplained:
             lines.append(f"{self._unexplained} UNEXPLAINED gaps in the chains of images.")

@@ -275,6 +275,7 @@ def test_many_ids_that_differ_only_by_which_are_told_apart(proof: Proof) -> None
     report, code = reconciled()
     assert (report["committed"], report["stored"], code) == (50, 50, 1)
     assert (report["missing"], report["unaccounted"]) == ([str(here[-1])], 1)
+    assert report["unaccounted_ids"] == [str(there[0])]
 
 
 def test_the_loop_names_what_is_lost_and_ends_at_a_signal(read_model: None, tmp_path: Path) -> None:
