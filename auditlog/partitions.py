@@ -8,6 +8,8 @@ from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+# What the time inside an event's id counts from.
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # How far the time inside an event's id may be from the time of the event: queries that bound ids by a time window
 # (so that partitions prune) widen it by this much on both sides, and lose nothing.
 EVENT_ID_SLACK = timedelta(days=1)
@@ -52,12 +54,12 @@ def time_of(event_id: UUID) -> datetime:
 
     :raises OverflowError: if that is after the year 9999.
     """
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=event_id.int >> 80)
+    return EPOCH + timedelta(milliseconds=event_id.int >> 80)
 
 
 def lowest_id(at: datetime) -> UUID:
     """Return the lowest UUID whose first 48 bits are the millisecond of `at`."""
-    return UUID(int=(round((at - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1)) // 1000) << 80)
+    return UUID(int=(round((at - EPOCH) / timedelta(microseconds=1)) // 1000) << 80)
 
 
 def horizon(*, now: datetime, months_ahead: int) -> tuple[datetime, datetime]:

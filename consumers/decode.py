@@ -11,19 +11,18 @@ import ipaddress
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from auditlog.partitions import EVENT_ID_SLACK, time_of
+from auditlog.partitions import EPOCH, EVENT_ID_SLACK, time_of
 from auditlog.vocabulary import Category, Operation
 from consumers.changes import Image, changes
 from consumers.reasons import DeadLetterReason
 from consumers.records import Record
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UUID_VERSION = 7
 # How the type of what can be read here ends; another version says that the same bytes mean something else.
 TYPE_VERSION = b".v1"

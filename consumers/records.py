@@ -36,7 +36,10 @@ class Record:
 
     def header(self, name: str) -> bytes | None:
         """Return the value of the first header of this name."""
-        return next((value for header, value in self.headers or () if header == name), None)
+        for header, value in self.headers or ():
+            if header == name:
+                return value
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,17 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from auditlog.partitions import EPOCH
 from consumers.decode import Row
 from consumers.records import Partition, Record
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Members of `audit` that are columns: objects and texts, whatever their JSON text looks like.
 OBJECTS = frozenset({"m2m", "data", "actor", "context", "masked"})
 TEXTS = frozenset({"action", "object_pk", "object_repr", "category", "model", "reason", "schema_version"})

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from auditlog.partitions import lowest_id
+from auditlog.partitions import EPOCH, lowest_id
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 # The minute since 1970 and the digest's part of an id; XOR of them is the digest, as in the ledger.
 MINUTE_OF = "('x' || left(replace({id}::text, '-', ''), 12))::bit(48)::bigint / 60000"

@@ -27,7 +27,7 @@ def _headers(message: Message) -> tuple[Header, ...] | None:
         headers: Any = read_headers(message) or ()
     except (SystemError, UnicodeDecodeError):
         return None
-    return tuple((name, _bytes(value)) for name, value in headers)
+    return tuple(headers)  # of names and bytes or None, whatever they were made of
 
 
 def _bytes(value: str | bytes | None) -> bytes | None:

@@ -16,6 +16,7 @@ from itertools import takewhile
 
 import structlog
 
+from auditlog.partitions import EPOCH
 from auditlog.queries import accounts
 from auditlog.queries.accounts import Cell, Mark, Sum, Window, minute_of
 from consumers import metrics
@@ -145,7 +146,7 @@ class Rounds:
         """Compare an hour of what was equal with what is stored now, and begin anew behind the last one."""
         begin = self.memory.next_minute(progress.swept_until)
         if begin is None or begin >= progress.closed_until:
-            begin = self.memory.next_minute(accounts.EPOCH)
+            begin = self.memory.next_minute(EPOCH)
         if begin is None or begin >= progress.closed_until:
             return progress
         window = self.memory.some(Window(begin, min(begin + SWEPT, progress.closed_until)), SWEPT_EVENTS)

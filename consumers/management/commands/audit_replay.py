@@ -6,7 +6,7 @@ import json
 import shlex
 from collections import Counter
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from auditlog import topics
 from auditlog.completeness.command import progress_bar
+from auditlog.partitions import EPOCH
 from auditlog.routers import READ_MODEL_ALIAS
 from auditlog.stopping import Stop, stop_at_signals
 from auditlog.vocabulary import Action
@@ -113,7 +114,7 @@ def _write(reader: TopicReader, stop: Stop, options: dict[str, Any]) -> dict[str
     bounds = reader.bounds(topic)
     if not bounds:
         raise CommandError(f"There is no topic {topic}.")
-    since = options["since"] or datetime(1970, 1, 1, tzinfo=UTC)
+    since = options["since"] or EPOCH
     until = options["until"] or timezone.now() + timedelta(days=1)
     data = {"topic": topic, "from": since.isoformat(), "to": until.isoformat()}
     _record(Action.TOPIC_REPLAYED, data, options["reason"])
