@@ -1,8 +1,9 @@
 """The Kafka side of the consumer: the only package beside the relay's that knows the client."""
 
+from consumers.kafka.errors import QUIET_SECONDS, ErrorReport
 from consumers.kafka.partitioner import partition_of
 from consumers.kafka.reader import TopicReader
-from consumers.kafka.source import PROPERTIES, QUIET_SECONDS, ErrorReport, Source
+from consumers.kafka.source import PROPERTIES, Source
 from consumers.kafka.writer import NotWritten, TopicWriter
 
 __all__ = [

@@ -14,8 +14,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from auditlog import topics
 from consumers.faults import BrokersUnavailable
+from consumers.kafka.errors import ErrorReport
 from consumers.kafka.records import as_record
-from consumers.kafka.source import PROPERTIES, ErrorReport
+from consumers.kafka.source import PROPERTIES
 from consumers.records import Partition, Record
 
 # A broker that says nothing for so long is away.

@@ -23,17 +23,16 @@ from confluent_kafka import (
     Message,
     TopicPartition,
 )
-from django.conf import settings
 
 from consumers import metrics
 from consumers.faults import BrokersUnavailable, ClientFailed
+from consumers.kafka.errors import ErrorReport
 from consumers.kafka.records import as_record
 from consumers.records import Batch, Partition, Positions, Record
 
 log = structlog.get_logger(__name__)
 
 # An error that repeats, such as an absent broker, is logged once in this time.
-QUIET_SECONDS = 10.0
 # So long a broker may take to let this process leave its group; then it finds out by itself.
 CLOSE_SECONDS = 5.0
 
@@ -309,34 +308,6 @@ class Source:
         consumer.incremental_unassign(revoked)
         metrics.ASSIGNED.set(len(self._positions))
         log.info("consumer.revoked", partitions=_names(partitions))
-
-
-class ErrorReport:
-    """
-    Logs the client's errors, each kind now and then: a broker that is away fails many times a second.
-
-    `cause` is what an operator has to put right, until a broker answers: a password, a certificate, a name.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._said: dict[int, float] = {}
-        self.cause = ""
-
-    def __call__(self, error: KafkaError) -> None:
-        """Log the error unless one of its kind was logged just now."""
-        detail = error.str()
-        # With TLS 1.3 a broker refuses our certificate after the handshake: for the client a connection that failed.
-        if hint := settings.KAFKA_HINTS.get("_SSL" if "SSL routines" in detail else error.name()):
-            self.cause = detail = f"{detail} ({hint})"
-        now = self._clock()
-        if now - self._said.get(error.code(), -QUIET_SECONDS) < QUIET_SECONDS:
-            return
-        self._said[error.code()] = now
-        if error.fatal():
-            log.error("consumer.kafka_fatal", code=error.name(), detail=detail)
-        else:
-            log.warning("consumer.kafka_unreachable", code=error.name(), detail=detail)
 
 
 def _at(partition: Partition, offset: int = OFFSET_INVALID) -> TopicPartition:

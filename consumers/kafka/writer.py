@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from consumers.faults import ConsumerError
-from consumers.kafka.source import ErrorReport
+from consumers.kafka.errors import ErrorReport
 from consumers.records import Record
 
 PROPERTIES: dict[str, Any] = {

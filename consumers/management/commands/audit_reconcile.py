@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from argparse import ArgumentTypeError
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -23,6 +22,7 @@ from auditlog.stopping import stop_at_signals
 from consumers import metrics
 from consumers.faults import ConsumerError
 from consumers.kafka import TopicReader, TopicWriter
+from consumers.moments import moment
 from consumers.projector import Projector
 from consumers.reconciliation.account import account_of
 from consumers.reconciliation.chains import Chains, NoSuchGap, explain
@@ -51,8 +51,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
-        parser.add_argument("--from", dest="since", type=_moment, help="ISO 8601 time at which the window begins")
-        parser.add_argument("--to", dest="until", type=_moment, help="ISO 8601 time before which it ends; default: now")
+        parser.add_argument("--from", dest="since", type=moment, help="ISO 8601 time at which the window begins")
+        parser.add_argument("--to", dest="until", type=moment, help="ISO 8601 time before which it ends; default: now")
         parser.add_argument("--wait", type=float, default=5.0, help="seconds to wait for missing events (%(default)s)")
         parser.add_argument("--topics", action="store_true", help="read the topics too: are the published events there")
         parser.add_argument(
@@ -164,11 +164,3 @@ def _prove(sides: Sides, *, every_seconds: float, metrics_port: int) -> None:
         start_http_server(metrics_port)
     with stop_at_signals(second_ends=False) as stop, heartbeat(RunLoop.RECONCILER, gauge=metrics.LAST_PROOF) as alive:
         ProofLoop(Rounds(sides, Memory(sides.read_model)), every_seconds, stop, alive.beat).run()
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as exc:
-        raise ArgumentTypeError(f"{text!r} is no ISO 8601 time") from exc
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
