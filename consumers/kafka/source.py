@@ -96,6 +96,7 @@ class Source:
         self._stopped: dict[Partition, int | None] = {}
         self._backlog: list[Message] = []
         self._paused = False
+        self._closing = False
         self._missing: set[str] = set()
         # Kafka's time in milliseconds of the oldest record of the last fetch; None where that had none.
         self._oldest: int | None = None
@@ -228,6 +229,7 @@ class Source:
 
     def close(self) -> None:
         """Leave the group, so that others take over at once; wait for a broker that is away a few seconds at most."""
+        self._closing = True
         # With a commit under way that no broker answers, the client would wait for ever.
         leaving = threading.Thread(target=self._consumer.close, name="leave-group", daemon=True)
         leaving.start()
@@ -286,7 +288,8 @@ class Source:
 
     def _assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         partitions = [Partition(p.topic, p.partition) for p in assigned]
-        located = self._locate(partitions)
+        # The thread that closes the client would be left with a connection to the database of its own.
+        located = None if self._closing else self._locate(partitions)
         if located is None:  # stopping: nothing will be read
             consumer.incremental_assign([_at(p, OFFSET_INVALID) for p in partitions])
             return

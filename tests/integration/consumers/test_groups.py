@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from django.conf import settings
 
 from auditlog.models import AuditLog
 from consumers.faults import ClientFailed, OffsetConflict
+from consumers.kafka.source import GROUP_SUFFIX, Source
 from consumers.projector import Projector
-from consumers.records import Batch
+from consumers.records import Batch, Partition
 from tests.integration.consumers.conftest import stored_ids
-from tests.integration.consumers.processes import ConsumerProcess, consumer, environment, wait_until
+from tests.integration.consumers.processes import DEADLINE_SECONDS, ConsumerProcess, consumer, environment, wait_until
 from tests.integration.consumers.test_kafka import Reader, next_offsets
 from tests.integration.consumers.topics import Topic, events, ids_of, new_prefix
 
@@ -118,6 +122,29 @@ def test_i6_consumers_of_both_protocols_run_side_by_side_while_one_replaces_the_
         wait_until(lambda: stored_count() >= 1_200, of=running[0])
         assert [process.terminate() for process in running] == [0, 0]
     assert sorted(stored_ids()) == sorted(ids_of(values))
+
+
+def is_given_partitions(group: str, admin: AdminClient) -> bool:
+    """Tell whether the broker has decided what the members of a group read."""
+    (described,) = admin.describe_consumer_groups([group]).values()
+    try:
+        members = described.result(DEADLINE_SECONDS).members
+    except KafkaException:  # the group is not there yet
+        return False
+    return any(member.assignment.topic_partitions for member in members)
+
+
+@both_protocols
+def test_who_leaves_before_it_took_its_partitions_asks_no_database_for_them(topic: Topic, protocol: str) -> None:
+    asked: list[Collection[Partition]] = []
+    source = Source(connection=settings.KAFKA_CONNECTION, group=topic.name, locate=asked.append, protocol=protocol)
+    source.subscribe([topic.name])
+    admin = AdminClient({**settings.KAFKA_CONNECTION})
+    wait_until(lambda: is_given_partitions(topic.name + GROUP_SUFFIX[protocol], admin))
+    # An answer that comes after that of the group.
+    source.check(timeout_seconds=DEADLINE_SECONDS)
+    source.close()
+    assert asked == []
 
 
 def test_a_client_that_cannot_go_on_ends_its_consumer(topic: Topic, projector: Projector) -> None:
