@@ -205,9 +205,9 @@ def main() -> None:
 
         relay_client.PROPERTIES.update(properties)
     elif properties:
-        from consumers import kafka as consumer_client
+        from consumers.kafka.source import GROUP_PROPERTIES
 
-        consumer_client.PROPERTIES.update(properties)
+        GROUP_PROPERTIES["classic"].update(properties)
     execute_from_command_line(sys.argv)
 
 

@@ -81,7 +81,7 @@ def synchronous_failover(run: Run) -> None:
 
 @scenario(
     12, "failover to an asynchronous standby that lacks commits",
-    "what was published of them is counted by the reconciler; new events are later in sequence",
+    "what was published of them is named by the reconciler; new events are later in sequence",
     duplicates=None, apart=True,
 )  # fmt: skip
 def asynchronous_failover(run: Run) -> None:
