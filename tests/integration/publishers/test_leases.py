@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -10,12 +10,13 @@ import pytest
 
 from auditlog.roles import Role
 from publishers import outbox as statements
+from publishers import sessions
 from publishers.floors import Floors
 from publishers.leases import Leases
 from publishers.outbox import Row
 from publishers.shares import Shares
-from tests.conftest import ConnectAs, WaitUntil
-from tests.integration.publishers.conftest import StartProcess, StartRelay
+from tests.conftest import ConnectAs, RoleUrl, WaitUntil
+from tests.integration.publishers.conftest import StartProcess, StartRelay, parameters_of
 from tests.integration.publishers.rows import Outbox
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
@@ -23,9 +24,10 @@ ALL = set(range(64))
 
 
 @pytest.fixture
-def connection(outbox: Outbox, connect_as: ConnectAs) -> psycopg.Connection[Any]:
-    """A connection of the relay's role."""
-    return connect_as(Role.RELAY)
+def connection(outbox: Outbox, role_url: RoleUrl) -> Iterator[psycopg.Connection[Any]]:
+    """A connection as the relay has it."""
+    with sessions.connect(parameters_of(role_url(Role.RELAY))) as made:
+        yield made
 
 
 def fetch_all(connection: psycopg.Connection[Any], leases: Leases) -> list[Row]:
