@@ -14,7 +14,8 @@ DROP FUNCTION {schema}.auditlog_record, {schema}.auditlog_remember, {schema}.aud
     {schema}.auditlog_repr, {schema}.auditlog_append, {schema}.auditlog_hash,
     {schema}.auditlog_parts_of_links, {schema}.auditlog_large_images, {schema}.auditlog_replaced, {schema}.auditlog_room,
     {schema}.auditlog_members, {schema}.auditlog_reference, {schema}.auditlog_send_content,
-    {schema}.auditlog_offload, {schema}.auditlog_smaller, {schema}.auditlog_member, {schema}.auditlog_with_members;
+    {schema}.auditlog_is_unstorable, {schema}.auditlog_offload, {schema}.auditlog_smaller, {schema}.auditlog_member,
+    {schema}.auditlog_with_members;
 DROP TABLE {schema}.auditlog_secret, {schema}.auditlog_sentcontent;
 """
 
