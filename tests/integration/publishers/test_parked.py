@@ -198,7 +198,7 @@ def test_i4_an_event_that_gives_up_its_values_is_published_in_order_with_its_id(
     wait_until: WaitUntil,
     wait_for_empty: Callable[[], None],
 ) -> None:
-    large, small = random_text(20_000), "\\u0000 and 1.50"
+    large, small = random_text(20_000), "\\u00e9 and 1.50"
     value = (
         f'{{"before":null,"after":{{"id":17,"scan":"{large}","note":"{small}","n":1.50}},"op":"c",'
         f'"source":{{"name":"{topic_prefix}"}},"audit":{{"m2m":null,"data":null}}}}'
