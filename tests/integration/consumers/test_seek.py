@@ -113,9 +113,9 @@ def test_what_is_skipped_is_counted_allowed_and_then_missing(topic: Topic, proje
     with acting_as(Role.OWNER, alias="default"):
         connections["default"].cursor().execute(
             "INSERT INTO auditlog_outboxledger (topic, outbox_ids, event_ids, digest, relay, first_occurred_at, "
-            "last_occurred_at, acknowledged_at) VALUES ('x', '{}', %s::uuid[], 0, 'x', now() - interval '1 hour', "
+            "last_occurred_at, acknowledged_at) VALUES (%s, '{}', %s::uuid[], 0, 'x', now() - interval '1 hour', "
             "now(), now())",
-            [ids_of(values)],
+            [topic.name, ids_of(values)],
         )
         out = StringIO()
         with pytest.raises(SystemExit):
