@@ -178,10 +178,16 @@ class Publisher:
             if number % POLL_RECORDS == 0:
                 self.serve(0)
 
-    def serve(self, seconds: float) -> None:
-        """Take in reports, waiting at most so long for the first."""
+    def serve(self, seconds: float, *, at_once: bool = False) -> None:
+        """
+        Take in reports, waiting at most so long for the first.
+
+        `at_once` for all there are: what was handed over leaves then without waiting for more to travel with.
+        """
         try:
-            self._producer.poll(seconds)
+            if at_once:
+                self._producer.flush(seconds)
+            self._producer.poll(0 if at_once else seconds)
         except KafkaException as exc:  # a fatal error is raised here, once
             self.broken = True
             log.warning("relay.producer_failed", code=exc.args[0].name(), detail=exc.args[0].str())

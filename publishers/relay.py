@@ -235,7 +235,8 @@ class Relay:
     def _settle(self, connection: psycopg.Connection[Any]) -> None:
         """Wait a moment for reports and conclude the batches that have all of theirs."""
         if all(batch.waiting for batch in self._in_flight):
-            self._publisher.serve(REPORTS_SECONDS)
+            # Under load the next batch is on its way, and records wait for it to travel together.
+            self._publisher.serve(REPORTS_SECONDS, at_once=not self._scanner.is_halved)
         for batch in [batch for batch in self._in_flight if not batch.waiting]:
             self._conclude(connection, batch)
             self._in_flight.remove(batch)

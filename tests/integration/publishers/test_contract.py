@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from doctors.models import Doctor
+from publishers.kafka import PROPERTIES
 from tests.integration.publishers.conftest import StartRelay
 from tests.integration.publishers.rows import Outbox
 from tests.integration.publishers.topics import Broker
@@ -36,6 +37,22 @@ def test_a_key_goes_to_the_partition_that_the_java_client_would_choose(
     wait_for_empty()
     assert {record.key: record.partition for record in broker.read(topic)} == PARTITIONS
     assert len(set(PARTITIONS.values())) == 4
+
+
+def test_few_events_wait_for_no_others_to_travel_with(
+    broker: Broker,
+    topic: str,
+    outbox: Outbox,
+    start_relay: StartRelay,
+    wait_for_empty: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Longer than anything here waits.
+    monkeypatch.setitem(PROPERTIES, "linger.ms", 300_000)
+    outbox.add(topic, "1", "2")
+    start_relay()
+    wait_for_empty()
+    assert {record.key for record in broker.read(topic)} == {"1", "2"}
 
 
 def test_an_event_is_published_byte_for_byte_with_the_headers_of_the_contract(
