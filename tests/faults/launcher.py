@@ -88,11 +88,11 @@ def fatal() -> None:
 
     serve = Publisher.serve
 
-    def serving(self: Any, seconds: float) -> None:
+    def serving(self: Any, seconds: float, *, at_once: bool = False) -> None:
         if ARMED.exists() and len(self._producer):
             # Takes effect once something is on its way.
             self._producer.purge(in_queue=False, in_flight=True)
-        serve(self, seconds)
+        serve(self, seconds, at_once=at_once)
         if self.broken:
             ARMED.unlink(missing_ok=True)
 
