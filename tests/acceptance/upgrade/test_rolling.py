@@ -60,6 +60,28 @@ def assert_labelled(books: Books) -> None:
     assert found == {(THIS, None, None), (THIS, None, "unknown"), (NEXT, "next", None), (NEXT, "next", "unknown")}
 
 
+def assert_nothing_lost(books: Books, auditor: Deployment) -> None:
+    """Check that every change of both versions is stored once, in order, and as its version writes it."""
+    rows = assert_balanced(books)
+    written = [row for row in rows if row["reason"] and row["m2m"] is None]
+    assert {(row["reason"], row["origin"]) for row in written} == {
+        (THIS, None),
+        (THIS, "before"),
+        (NEXT, None),
+        (NEXT, "next"),
+    }
+    assert_labelled(books)
+    assert len(chains(rows)) == ROWS
+    for changes in chains(rows).values():
+        assert all(one["after"]["bio"] == two["before"]["bio"] for one, two in pairwise(changes))
+        # Code knows the columns of its own version, whatever else the table has.
+        assert all(("pager" in row["after"]) is (row["reason"] == NEXT) for row in changes)
+    account = json.loads(auditor.run("reconcile", "audit_reconcile", "--json", roles=AUDITOR))
+    assert account["committed"] == account["published"] == account["stored"] == len(rows)
+    assert (account["missing"], account["unaccounted"]) == ([], 0)
+    assert books.query("SELECT count(*) AS n FROM consumers_deadletter") == [{"n": 0}]
+
+
 def test_i4_i5_i6_two_versions_side_by_side_lose_nothing_before_and_after_each_step(
     this_version: Deployment, deploy: Deploy, books: Books, next_tree: Path, later_tree: Path
 ) -> None:
@@ -98,24 +120,7 @@ def test_i4_i5_i6_two_versions_side_by_side_lose_nothing_before_and_after_each_s
     next_writer.stop()
 
     after.wait_until(books.settled, what="everything in the audit log")
-    rows = assert_balanced(books)
-    written = [row for row in rows if row["reason"] and row["m2m"] is None]
-    assert {(row["reason"], row["origin"]) for row in written} == {
-        (THIS, None),
-        (THIS, "before"),
-        (NEXT, None),
-        (NEXT, "next"),
-    }
-    assert_labelled(books)
-    assert len(chains(rows)) == ROWS
-    for changes in chains(rows).values():
-        assert all(one["after"]["bio"] == two["before"]["bio"] for one, two in pairwise(changes))
-        # Code knows the columns of its own version, whatever else the table has.
-        assert all(("pager" in row["after"]) is (row["reason"] == NEXT) for row in changes)
-    account = json.loads(after.run("reconcile", "audit_reconcile", "--json", roles=AUDITOR))
-    assert account["committed"] == account["published"] == account["stored"] == len(rows)
-    assert (account["missing"], account["unaccounted"]) == ([], 0)
-    assert books.query("SELECT count(*) AS n FROM consumers_deadletter") == [{"n": 0}]
+    assert_nothing_lost(books, after)
     for service in (next_relay, next_consumer):
         assert service.terminate() == 0
 
