@@ -69,6 +69,13 @@ def set_actor(actor: Any, *, on_behalf_of: Any = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def set_system(name: str) -> Iterator[None]:
+    """Attribute the writes of this block to a system, and not to the request that they happen in."""
+    with _changed(actor=Actor.of(name), request=None):
+        yield
+
+
+@contextlib.contextmanager
 def set_extra_data(data: Mapping[str, Any] | None = None, **more: Any) -> Iterator[None]:
     """
     Add facts to `audit.context.extra` of the events of this block; values are stored as JSON.

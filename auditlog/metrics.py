@@ -27,3 +27,14 @@ REQUEST_SECONDS = Histogram(
     ["area", "method", "status"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
+READS = Counter("auditlog_api_reads", "Calls of the audit log that were recorded, shown or refused.", ["action"])
+UNRECORDED_READS = Counter(
+    "auditlog_api_unrecorded_reads",
+    "Calls of the audit log that could not be recorded, and so were answered by nothing.",
+)
+TURNED_AWAY = Counter(
+    "auditlog_api_turned_away", "Calls of the audit API without good credentials (401), or too many (429).", ["status"]
+)
+RATE_LIMIT_FAILURES = Counter(
+    "auditlog_api_rate_limit_failures", "Calls that were let in uncounted because the cache did not answer."
+)

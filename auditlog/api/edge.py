@@ -91,7 +91,7 @@ def _refusal(request: HttpRequest) -> exceptions.APIException | None:
 
 def _refused(request: HttpRequest, error: exceptions.APIException) -> HttpResponse:
     if is_api(request):
-        return answer(error, method=request.method)
+        return answer(error, request=request)
     return HttpResponse("The request cannot be understood.", status=error.status_code, content_type="text/plain")
 
 

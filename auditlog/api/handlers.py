@@ -26,7 +26,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> HttpResponse |
     if error is None:
         return None
     set_rollback()
-    response = answer(error, method=context["request"].method)
+    response = answer(error, request=context["request"]._request)
     if header := getattr(error, "auth_header", None):
         response["WWW-Authenticate"] = header
     if wait := getattr(error, "wait", None):
@@ -45,28 +45,30 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
         return defaults.bad_request(request, exception)
     otherwise = Code.INVALID_FILTER if request.method in SAFE_METHODS else Code.INVALID_BODY
     status = 413 if isinstance(exception, RequestDataTooBig) else 400
-    return problem(status=status, code=CODES.get(status, otherwise), detail="The request cannot be understood.")
+    return problem(
+        request, status=status, code=CODES.get(status, otherwise), detail="The request cannot be understood."
+    )
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     """handler403."""
     if not is_api(request):
         return defaults.permission_denied(request, exception)
-    return problem(status=403, code=Code.PERMISSION_DENIED, detail="You may not do this.")
+    return problem(request, status=403, code=Code.PERMISSION_DENIED, detail="You may not do this.")
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """CSRF_FAILURE_VIEW."""
     if not is_api(request):
         return csrf.csrf_failure(request, reason)
-    return problem(status=403, code=Code.PERMISSION_DENIED, detail=f"CSRF failed: {reason}")
+    return problem(request, status=403, code=Code.PERMISSION_DENIED, detail=f"CSRF failed: {reason}")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """handler404."""
     if not is_api(request):
         return defaults.page_not_found(request, exception)
-    return problem(status=404, code=Code.NOT_FOUND, detail="There is nothing at this address.")
+    return problem(request, status=404, code=Code.NOT_FOUND, detail="There is nothing at this address.")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -74,11 +76,13 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
         unavailable = Unavailable()
         if is_api(request):
-            return answer(unavailable, method=request.method)
+            return answer(unavailable, request=request)
         return HttpResponse(str(unavailable.detail), status=unavailable.status_code, content_type="text/plain")
     if not is_api(request):
         return defaults.server_error(request)
-    return problem(status=500, code=Code.UNAVAILABLE, detail="The service failed to answer; the failure was logged.")
+    return problem(
+        request, status=500, code=Code.UNAVAILABLE, detail="The service failed to answer; the failure was logged."
+    )
 
 
 def _translated(exc: Exception) -> exceptions.APIException | None:  # noqa: PLR0911 - one for each kind

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
 
-from django.http import HttpResponse, JsonResponse
+from django.http import HttpRequest, JsonResponse
 from rest_framework import exceptions
+
+from auditlog.middleware import REQUEST_ID_HEADER
+from auditlog.request import request_id_of
 
 CONTENT_TYPE = "application/problem+json"
 # An identifier, not an address to be fetched.
@@ -85,20 +88,36 @@ class InvalidCursor(exceptions.ValidationError):
     default_detail = "The cursor is not valid for this caller and these filters: start again without it."
 
 
-def answer(error: exceptions.APIException, *, method: str | None) -> HttpResponse:
+class Problem(JsonResponse):
+    """A problem as an answer."""
+
+    def __init__(self, code: Code, members: dict[str, Any]) -> None:
+        super().__init__(members, status=members["status"], content_type=CONTENT_TYPE)
+        self.code = code
+        self[REQUEST_ID_HEADER] = members["request_id"]
+
+
+def answer(error: exceptions.APIException, *, request: HttpRequest) -> Problem:
     """Return the answer to an error: never rendered as whatever else the view can render, YAML say."""
-    code = _code(error, method)
+    code = _code(error, request.method)
     errors: list[dict[str, Any]] = []
     if isinstance(error, exceptions.ValidationError) and code != Code.INVALID_CURSOR:
         errors = list(_errors(error.detail))
         detail = f"{len(errors)} value(s) cannot be accepted; `errors` names each."
     else:
         detail = _text(error.detail)
-    return problem(status=error.status_code, code=code, detail=detail, errors=errors)
+    return problem(request, status=error.status_code, code=code, detail=detail, errors=errors)
 
 
-def problem(*, status: int, code: Code, detail: str, errors: list[dict[str, Any]] | None = None) -> HttpResponse:
-    """Return a problem as an answer."""
+def problem(
+    request: HttpRequest,
+    *,
+    status: int,
+    code: Code,
+    detail: str,
+    errors: list[dict[str, Any]] | None = None,
+) -> Problem:
+    """Return a problem as an answer to a request, whose id it names."""
     members = {
         "type": TYPES + code.replace("_", "-"),
         "title": "Internal error" if status == 500 else code.replace("_", " ").capitalize(),  # noqa: PLR2004
@@ -106,8 +125,9 @@ def problem(*, status: int, code: Code, detail: str, errors: list[dict[str, Any]
         "detail": detail,
         "code": str(code),
         "errors": errors or [],
+        "request_id": request_id_of(request),
     }
-    return JsonResponse(members, status=status, content_type=CONTENT_TYPE)
+    return Problem(code, members)
 
 
 def _code(error: exceptions.APIException, method: str | None) -> Code:

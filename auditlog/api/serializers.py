@@ -132,5 +132,6 @@ ProblemSerializer = inline_serializer(
             {"pointer": serializers.CharField(), "code": serializers.CharField(), "detail": serializers.CharField()},
             many=True,
         ),
+        "request_id": serializers.CharField(),
     },
 )

@@ -46,8 +46,9 @@ def append_system(
     category: Category,
     data: Mapping[str, Any],
     reason: str,
+    text: str | None = None,
 ) -> UUID | None:
-    """Put an event about no object into the outbox: its key is who acts; see `append`."""
+    """Put an event about no object into the outbox: its key is who acts, `text` its `object_repr`; see `append`."""
     actor = context.actor_of_write()
     message = Message(
         label=topics.SYSTEM_MODEL,
@@ -58,6 +59,7 @@ def append_system(
         category=category,
         data=data,
         members=context.render_members(actor=actor, reason=clean(reason, limit=context.REASON_CHARACTERS) or None),
+        text=text,
     )
     return append(connection, message)
 

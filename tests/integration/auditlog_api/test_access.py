@@ -31,6 +31,7 @@ def test_no_credentials_are_401(path: str) -> None:
         "detail": "Authentication credentials were not provided.",
         "code": "not_authenticated",
         "errors": [],
+        "request_id": answer["X-Request-ID"],
     }
 
 

@@ -57,6 +57,7 @@ def assert_unavailable(answer: Any) -> None:
         "detail": "A database does not answer at the moment: try again later.",
         "code": "unavailable",
         "errors": [],
+        "request_id": answer["X-Request-ID"],
     }
 
 

@@ -95,6 +95,7 @@ def test_every_problem_code_is_documented_with_its_status() -> None:
     rows = {CODE.findall(cells[0])[0]: cells[1] for cells in reference("audit-api").rows("Errors")}
     assert members(Code) - rows.keys() == set()
     assert all(re.match(r"\d{3}", rows[code]) for code in members(Code))
+    assert re.findall(r"^## `([a-z_]+)`$", reference("problems").prose, re.MULTILINE) == list(map(str, Code))
 
 
 def test_every_metric_is_documented_with_its_type_and_labels() -> None:
