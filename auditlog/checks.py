@@ -42,6 +42,20 @@ def check_write_paths(**_kwargs: Any) -> list[CheckMessage]:
     return [message for model in auditlog.get_models() for message in _uncovered(model)]
 
 
+@register("auditlog")
+def check_restricted_classes(**_kwargs: Any) -> list[CheckMessage]:
+    """Find a class that is to be restricted and is none: it would hide nothing."""
+    unknown = sorted(global_names("AUDITLOG_RESTRICTED_CLASSES") - set(FieldClass))
+    return [
+        Error(
+            f"AUDITLOG_RESTRICTED_CLASSES names {name!r}, and there is no such class.",
+            hint=f"The classes are {', '.join(FieldClass)}.",
+            id="auditlog.E020",
+        )
+        for name in unknown
+    ]
+
+
 @register(Tags.database)
 def check_tables(databases: Collection[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
     """Find registered tables whose writes cannot hand back their rows; on the databases that are to be checked."""

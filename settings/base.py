@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from settings.access import *  # noqa: F403
 from settings.audit import *  # noqa: F403
 from settings.background import *  # noqa: F403
 from settings.cache import *  # noqa: F403

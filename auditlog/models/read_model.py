@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from django.db import models
@@ -50,6 +51,9 @@ class AuditLog(models.Model):
     sequence = models.TextField()
     # What the record said beyond these columns: an EventShape. Null: stored before shapes were kept.
     shape = models.UUIDField(null=True)
+
+    # Names whose values were taken out for a caller; see `auditlog.access.redaction`. No column.
+    redacted: Sequence[str] = ()
 
     objects: ClassVar[models.Manager[AuditLog]]
 
