@@ -17,13 +17,17 @@ from uuid import UUID
 
 import msgspec
 
+from auditlog import tracing
 from auditlog.partitions import EPOCH, EVENT_ID_SLACK, time_of
-from auditlog.vocabulary import Category, Operation
-from consumers.changes import Image, changes
+from auditlog.vocabulary import Action, Category, Operation
+from consumers.changes import Changes, Image, changes
 from consumers.reasons import DeadLetterReason
 from consumers.records import Record
+from consumers.subjects import labels, subjects
 
 UUID_VERSION = 7
+# Actions that change the links of an object; a snapshot of links does not.
+MEMBERSHIPS = frozenset({Action.M2M_ADD, Action.M2M_REMOVE, Action.M2M_UPDATE})
 # How the type of what can be read here ends; another version says that the same bytes mean something else.
 TYPE_VERSION = b".v1"
 # A NUL that is escaped in JSON: an odd number of backslashes before it.
@@ -40,16 +44,26 @@ class _Source(msgspec.Struct):
     tx_id: int | str | None = msgspec.field(name="txId", default=None)
 
 
+class _Person(msgspec.Struct):
+    id: str | None = None
+
+
 class _Actor(msgspec.Struct):
     id: str | None = None
     repr: str | None = None
     type: str | None = None
+    on_behalf_of: _Person | None = None
 
 
 class _Context(msgspec.Struct):
     remote_addr: str | None = None
     request_id: str | None = None
     session: str | None = None
+    traceparent: str | None = None
+
+
+class _Membership(msgspec.Struct):
+    field: str | None = None
 
 
 class _Audit(msgspec.Struct):
@@ -70,6 +84,13 @@ class _Audit(msgspec.Struct):
     fields: dict[str, str] = {}
     # Class -> columns.
     classes: dict[str, list[str]] | None = None
+    # Whether the object is a subject itself; column -> model of the subject; "model:key".
+    is_subject: bool = False
+    subject_columns: dict[str, Name] = {}
+    subjects: list[Name] = []
+    # Dimension -> column; "dimension:value".
+    label_columns: dict[Name, str] = {}
+    labels: list[Name] = []
     schema_version: str | None = None
 
 
@@ -114,6 +135,11 @@ class Row(NamedTuple):
     partition: int
     offset: int
     sequence: str
+    subjects: list[str]
+    labels: list[str]
+    changed_fields: list[str]
+    on_behalf_of_id: str | None
+    trace_id: str | None
     # What the record said beyond these columns: see `consumers.shapes`.
     shape: UUID | None = None
 
@@ -141,6 +167,7 @@ class Horizon:
 _event_decoder = msgspec.json.Decoder(_Event)
 _image_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _actor_decoder = msgspec.json.Decoder(_Actor | None)
+_membership_decoder = msgspec.json.Decoder(_Membership | None)
 _context_decoder = msgspec.json.Decoder(_Context | None)
 
 
@@ -153,8 +180,8 @@ def decode(record: Record, *, horizon: Horizon) -> Row | Rejected:
         event = _event_decoder.decode(record.value)
         before, after = _image(event.before, "before"), _image(event.after, "after")
         actor, context = _part(_actor_decoder, event.audit.actor, "actor"), _context_of(event.audit)
-        for name in ("m2m", "data"):
-            _image(getattr(event.audit, name), f"audit.{name}")
+        membership = _part(_membership_decoder, event.audit.m2m, "audit.m2m")
+        _image(event.audit.data, "audit.data")
     except msgspec.ValidationError as exc:
         return Rejected(DeadLetterReason.INVALID_EVENT, str(exc))
     except (msgspec.DecodeError, RecursionError) as exc:
@@ -164,7 +191,7 @@ def decode(record: Record, *, horizon: Horizon) -> Row | Rejected:
         rejected = _misdated(event.audit.event_id, occurred_at, horizon) or mislabelled(record, event.audit.event_id)
     except OverflowError:
         return Rejected(DeadLetterReason.OUT_OF_HORIZON, "The event is dated beyond the calendar.")
-    return rejected or _row(record, event, occurred_at, (before, after), (actor, context))
+    return rejected or _row(record, event, occurred_at, (before, after), membership, (actor, context))
 
 
 def foreign(record: Record) -> Rejected | None:
@@ -255,6 +282,7 @@ def _row(
     event: _Event,
     occurred_at: datetime,
     images: tuple[Image | None, Image | None],
+    membership: _Membership | None,
     circumstances: tuple[_Actor | None, _Context],
 ) -> Row:
     audit, (before, after), (actor, context) = event.audit, images, circumstances
@@ -291,7 +319,23 @@ def _row(
         partition=record.partition.number,
         offset=record.offset,
         sequence=event.source.sequence,
+        subjects=subjects(
+            own=f"{audit.model}:{audit.object_pk}" if audit.is_subject and audit.object_pk is not None else None,
+            columns=audit.subject_columns,
+            images=images,
+            named=audit.subjects,
+        ),
+        labels=labels(columns=audit.label_columns, images=images, named=audit.labels),
+        changed_fields=_changed_fields(event, changed, membership),
+        on_behalf_of_id=actor.on_behalf_of.id if actor and actor.on_behalf_of else None,
+        trace_id=tracing.trace_id(tracing.valid(context.traceparent or "")),
     )
+
+
+def _changed_fields(event: _Event, changed: Changes | None, membership: _Membership | None) -> list[str]:
+    if changed is not None:
+        return list(changed)
+    return [membership.field] if membership and membership.field and event.audit.action in MEMBERSHIPS else []
 
 
 def _classes(audit: _Audit) -> str | None:

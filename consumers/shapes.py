@@ -25,6 +25,8 @@ from consumers.records import Partition, Record
 OBJECTS = frozenset({"m2m", "data", "actor", "context", "masked"})
 TEXTS = frozenset({"action", "object_pk", "object_repr", "category", "model", "reason", "schema_version"})
 AUDIT = OBJECTS | TEXTS | {"event_id"}
+# Members of `audit` whose column may hold more than they say; the row knows them where it does not.
+NAMES = frozenset({"subjects", "labels"})
 
 # A member or a header that stands alone is what the row says; one with a value is this constant. Values are JSON text;
 # of an image the names of its columns, of `source` and `audit` their members.
@@ -105,10 +107,15 @@ def _member(name: str, raw: msgspec.Raw, row: Row, times: Mapping[str, bytes]) -
                 ]
             )
         case "audit":
-            return name, tuple([key if key in AUDIT else (key, bytes(inner)) for key, inner in _members(raw).items()])
+            return name, tuple([_audit_member(key, bytes(inner), row) for key, inner in _members(raw).items()])
         case _:
             value = bytes(raw)
             return name if times.get(name) == value else (name, value)
+
+
+def _audit_member(name: str, value: bytes, row: Row) -> Entry:
+    is_known = name in AUDIT or (name in NAMES and value == _encode(getattr(row, name)))
+    return name if is_known else (name, value)
 
 
 def _times(row: Row) -> dict[str, bytes]:

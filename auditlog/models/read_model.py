@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from auditlog.exact_json import ExactDecoder
@@ -49,6 +50,15 @@ class AuditLog(models.Model):
     partition = models.IntegerField()
     offset = models.BigIntegerField()
     sequence = models.TextField()
+    # Whom the event is about, as "doctors.patient:42", and where it belongs, as "department:3": as its model is
+    # registered. Empty in rows that were stored before these columns.
+    subjects = ArrayField(models.TextField(), default=list, db_default=[])
+    labels = ArrayField(models.TextField(), default=list, db_default=[])
+    # The keys of `changes`, or the field of a membership.
+    changed_fields = ArrayField(models.TextField(), default=list, db_default=[])
+    on_behalf_of_id = models.TextField(null=True)
+    # Out of the traceparent of the context.
+    trace_id = models.TextField(null=True)
     # What the record said beyond these columns: an EventShape. Null: stored before shapes were kept.
     shape = models.UUIDField(null=True)
 

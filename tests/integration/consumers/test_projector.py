@@ -21,7 +21,7 @@ from consumers.projector import Projector
 from consumers.reasons import DeadLetterReason
 from consumers.records import Batch, Partition, Record
 from tests.integration.consumers.conftest import GROUP, Connect, stored_ids
-from tests.unit.consumers.builders import event, record
+from tests.unit.consumers.builders import event, record, uuid7
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
 ONE, TWO = Partition("test.doctors.doctor", 0), Partition("test.doctors.doctor", 1)
@@ -66,6 +66,45 @@ def test_a_row_holds_what_the_event_says(projector: Projector) -> None:
     with connections["default"].cursor() as cursor:
         cursor.execute("SELECT after ->> 'email', changes -> 'email' ->> 1 FROM auditlog_auditlog")
         assert cursor.fetchone() == (number, number)
+
+
+def test_a_row_holds_what_questions_are_asked_by(projector: Projector) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    declared: dict[str, Any] = {
+        "is_subject": True,
+        "subject_columns": {"tax_id": "x.y"},
+        "label_columns": {"department": "department_id"},
+    }
+    actor = {"id": "7", "repr": "m", "type": "user", "on_behalf_of": {"id": "9", "repr": "ada"}}
+    projector.store(
+        Batch(
+            (good(0, actor=actor, context={"traceparent": f"00-{trace}-b7ad6b7169203331-01"}, **declared),), {ONE: None}
+        )
+    )
+    row = AuditLog.objects.using("default").get()
+    assert row.subjects == ["doctors.doctor:17", "x.y:***"]
+    assert row.labels == ["department:3", "department:4"]
+    assert row.changed_fields == ["email", "department"]
+    assert (row.on_behalf_of_id, row.trace_id) == ("9", trace)
+
+
+def test_the_longest_names_that_are_kept_fit_into_the_indexes(projector: Projector) -> None:
+    # Characters of four bytes that no compression makes shorter.
+    longest = "".join(chr(0x20000 + number * 37 % 0xA000) for number in range(500))
+    stored = projector.store(Batch((good(0, subjects=[longest], labels=[longest, longest + "x"]),), {ONE: None}))
+    row = AuditLog.objects.using("default").get()
+    assert (stored.dead_letters, row.subjects, row.labels) == (0, [longest], [longest])
+
+
+def test_a_row_that_a_consumer_of_the_version_before_stores_is_about_nobody(projector: Projector) -> None:
+    columns = 'event_id, occurred_at, model, action, category, topic, partition, "offset", sequence'
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO auditlog_auditlog ({columns}) VALUES (%s, now(), 'a.b', 'create', 'write', 't', 0, 0, '1')",
+            [uuid7(timezone.now())],
+        )
+    row = AuditLog.objects.using("default").get()
+    assert (row.subjects, row.labels, row.changed_fields, row.on_behalf_of_id, row.trace_id) == ([], [], [], None, None)
 
 
 def test_i6_a_whole_topic_that_is_delivered_again_changes_nothing(projector: Projector) -> None:

@@ -21,6 +21,8 @@ NESTED = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
+LETTERS = st.text("xyz\u00e9", min_size=1, max_size=3)
+DECLARATIONS = ("is_subject", "subject_columns", "subjects", "label_columns", "labels")
 
 
 def row_of(value: dict[str, Any] | bytes) -> Row:
@@ -72,16 +74,84 @@ def test_classes_are_stored_by_every_name_of_a_value() -> None:
     }
 
 
+def test_an_event_is_about_the_subjects_before_and_after_it() -> None:
+    row = row_of(
+        {
+            **event(
+                is_subject=True,
+                subject_columns={"patient_id": "doctors.patient", "tenant": "shop.tenant", "gone": "shop.gone"},
+                label_columns={"department": "department_id", "ward": "ward"},
+            ),
+            "before": {"id": 17, "patient_id": 1, "tenant": "acme", "department_id": 3, "ward": "a"},
+            "after": {"id": 17, "patient_id": 2, "tenant": "acme", "department_id": None, "ward": "b"},
+        }
+    )
+    assert row.subjects == ["doctors.doctor:17", "doctors.patient:1", "doctors.patient:2", "shop.tenant:acme"]
+    assert row.labels == ["department:3", "ward:a", "ward:b"]
+
+
+def test_an_event_without_images_names_its_subjects() -> None:
+    value = event(action="access", is_subject=True, subjects=["doctors.patient:1"] * 2, labels=["department:3"])
+    row = row_of({**value, "op": "m", "before": None, "after": None})
+    assert (row.subjects, row.labels) == (["doctors.doctor:17", "doctors.patient:1"], ["department:3"])
+
+
+def test_an_event_that_declares_nothing_is_about_nobody() -> None:
+    row = row_of(event())
+    assert (row.subjects, row.labels) == ([], [])
+    nobody = row_of({**event(is_subject=True, object_pk=None), "op": "m", "before": None, "after": None})
+    assert nobody.subjects == []
+
+
+@pytest.mark.parametrize("value", [None, True, {"$ref": "ab", "bytes": 70_000}, [1, 2], "x" * 501])
+def test_a_value_that_is_no_short_text_is_no_subject_and_no_label(value: Any) -> None:
+    declared = event(subject_columns={"email": "shop.reader"}, label_columns={"email": "email"})
+    row = row_of({**declared, "before": None, "after": {"email": value}, "op": "c"})
+    assert (row.subjects, row.labels) == ([], [])
+
+
+@LAW
+@given(
+    before=st.none() | st.dictionaries(st.sampled_from("abc"), st.none() | st.integers() | LETTERS),
+    after=st.none() | st.dictionaries(st.sampled_from("abc"), st.none() | st.integers() | LETTERS),
+    columns=st.lists(st.sampled_from("abcd"), unique=True),
+)
+def test_subjects_and_labels_are_the_values_of_the_declared_columns(
+    before: dict[str, Any] | None, after: dict[str, Any] | None, columns: list[str]
+) -> None:
+    declared = event(subject_columns=dict.fromkeys(columns, "m"), label_columns={c: c for c in columns})
+    row = row_of({**declared, "before": before, "after": after})
+    held = {(c, v) for image in (before, after) if image for c, v in image.items() if c in columns and v is not None}
+    assert sorted(row.labels) == sorted({f"{column}:{value}" for column, value in held})
+    assert sorted(row.subjects) == sorted({f"m:{value}" for _column, value in held})
+
+
+def test_changed_fields_are_the_keys_of_the_changes() -> None:
+    assert row_of(event(masked_changed=["tax_id"])).changed_fields == ["email", "department", "tax_id"]
+
+
+def test_whom_an_actor_stands_for_and_the_trace_are_columns() -> None:
+    actor = {"id": "7", "repr": "m.okonkwo", "type": "user", "on_behalf_of": {"id": "9", "repr": "ada"}}
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    row = row_of(event(actor=actor, context={"traceparent": f"00-{trace}-b7ad6b7169203331-01"}))
+    assert (row.on_behalf_of_id, row.trace_id) == ("9", trace)
+    other = row_of(event(context={"traceparent": "00-1-2-01"}))
+    assert (other.on_behalf_of_id, other.trace_id) == (None, None)
+
+
 def test_a_membership_has_no_changes() -> None:
     links = {"field": "specialties", "target_model": "doctors.specialty", "added": ["3"], "removed": []}
     row = row_of({**event(action="m2m.add", m2m=links), "op": "m", "before": None, "after": None})
     assert (row.changes, row.before, row.after) == (None, None, None)
+    assert row.changed_fields == ["specialties"]
+    seen = row_of({**event(action="snapshot", m2m=links), "op": "m", "before": None, "after": None})
+    assert seen.changed_fields == []
     assert json.loads(row.m2m or "") == links
 
 
 def test_a_snapshot_says_what_is_and_not_what_changed() -> None:
     row = row_of({**event(action="snapshot"), "op": "r", "before": None})
-    assert row.changes is None
+    assert (row.changes, row.changed_fields) == (None, [])
     assert row.after is not None
 
 
@@ -163,6 +233,18 @@ def test_the_zone_of_an_ipv6_address_stays_in_the_context() -> None:
         (event(actor={"id": 7}), Reason.INVALID_EVENT),
         (event(masked="tax_id"), Reason.INVALID_EVENT),
         (event(classes={"personal": "email"}), Reason.INVALID_EVENT),
+        (event(is_subject="yes"), Reason.INVALID_EVENT),
+        (event(subject_columns=["patient_id"]), Reason.INVALID_EVENT),
+        (event(subject_columns={"patient_id": ["doctors.patient"]}), Reason.INVALID_EVENT),
+        (event(subject_columns={"patient_id": ""}), Reason.INVALID_EVENT),
+        (event(subjects={"doctors.patient": 7}), Reason.INVALID_EVENT),
+        (event(subjects=[7]), Reason.INVALID_EVENT),
+        (event(label_columns={"department": 3}), Reason.INVALID_EVENT),
+        (event(label_columns={"": "department_id"}), Reason.INVALID_EVENT),
+        (event(labels="department:3"), Reason.INVALID_EVENT),
+        (event(m2m={"field": 7}), Reason.INVALID_EVENT),
+        (event(actor={"id": "7", "on_behalf_of": "ada"}), Reason.INVALID_EVENT),
+        (event(context={"traceparent": 7}), Reason.INVALID_EVENT),
         (event(context={"remote_addr": "a phone"}), Reason.INVALID_EVENT),
         (event(reason="a\x00b"), Reason.UNSTORABLE_TEXT),
         (event(data={"a\x00": 1}), Reason.UNSTORABLE_TEXT),
@@ -204,7 +286,7 @@ def test_any_bytes_are_a_row_or_a_reason(value: bytes) -> None:
 
 
 @LAW
-@given(st.sampled_from(sorted(event()["audit"])), NESTED)
+@given(st.sampled_from([*sorted(event()["audit"]), *DECLARATIONS]), NESTED)
 def test_any_json_in_place_of_a_member_is_a_row_or_a_reason(name: str, value: Any) -> None:
     assert isinstance(decode(record(event(**{name: value})), horizon=HORIZON), Row | Rejected)
 

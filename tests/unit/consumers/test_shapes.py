@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,6 +83,24 @@ def test_events_of_a_model_share_a_shape() -> None:
     assert texts[0] == texts[1]
     assert "17" not in texts[0]
     assert "email" in texts[0]
+
+
+def test_messages_about_different_subjects_share_a_shape() -> None:
+    texts = []
+    for patient in ("patients.patient:7", "patients.patient:8"):
+        value = msgspec.json.encode(event(action="access", subjects=[patient], labels=["ward:3"]))
+        made, text = kept(record(value))
+        assert parsed(made.value) == parsed(value)
+        assert patient not in text
+        texts.append(text)
+    assert texts[0] == texts[1]
+
+
+def test_subjects_that_a_row_has_more_of_stay_in_the_shape() -> None:
+    value = event(subjects=["doctors.patient:7", "doctors.patient:7"], is_subject=True, labels=["ward:3"] * 2)
+    read = record({**value, "before": None})
+    made, _ = kept(read)
+    assert parsed(made.value) == parsed(read.value)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,60 @@
+"""What questions are asked by: whom an event is about, where it belongs, which fields changed, for whom, in which trace."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import migrations, models
+
+# Constant defaults: no row is written again, and a consumer of the version before goes on. Rows that are there already
+# keep empty arrays. Indexes are made on the parent, so that every partition has them, also those that are made later.
+QUESTIONS = """
+ALTER TABLE auditlog_auditlog
+    ADD COLUMN subjects text[] NOT NULL DEFAULT '{}',
+    ADD COLUMN labels text[] NOT NULL DEFAULT '{}',
+    ADD COLUMN changed_fields text[] NOT NULL DEFAULT '{}',
+    ADD COLUMN on_behalf_of_id text,
+    ADD COLUMN trace_id text;
+CREATE INDEX auditlog_auditlog_arrays ON auditlog_auditlog USING gin (subjects, changed_fields, labels);
+CREATE INDEX auditlog_auditlog_transaction ON auditlog_auditlog (transaction_id);
+CREATE INDEX auditlog_auditlog_session_time ON auditlog_auditlog (session, occurred_at, event_id)
+    WHERE session IS NOT NULL;
+CREATE INDEX auditlog_auditlog_trace ON auditlog_auditlog (trace_id) WHERE trace_id IS NOT NULL;
+CREATE INDEX auditlog_auditlog_address_time ON auditlog_auditlog (remote_addr, occurred_at, event_id)
+    WHERE remote_addr IS NOT NULL;
+CREATE INDEX auditlog_auditlog_on_behalf_of_time ON auditlog_auditlog (on_behalf_of_id, occurred_at, event_id)
+    WHERE on_behalf_of_id IS NOT NULL;
+CREATE INDEX auditlog_auditlog_action_time ON auditlog_auditlog (action, occurred_at, event_id);
+CREATE INDEX auditlog_auditlog_category_time ON auditlog_auditlog (category, occurred_at, event_id)
+    WHERE category IN ('admin', 'security');
+CREATE INDEX auditlog_auditlog_position ON auditlog_auditlog (topic, partition, "offset");
+"""
+DROP_QUESTIONS = """
+ALTER TABLE auditlog_auditlog
+    DROP COLUMN subjects, DROP COLUMN labels, DROP COLUMN changed_fields, DROP COLUMN on_behalf_of_id,
+    DROP COLUMN trace_id;
+DROP INDEX auditlog_auditlog_transaction;
+DROP INDEX auditlog_auditlog_session_time;
+DROP INDEX auditlog_auditlog_address_time;
+DROP INDEX auditlog_auditlog_action_time;
+DROP INDEX auditlog_auditlog_category_time;
+DROP INDEX auditlog_auditlog_position;
+"""
+
+
+class Migration(migrations.Migration):
+    dependencies = [("auditlog", "0004_contents")]
+
+    operations = [
+        migrations.SeparateDatabaseAndState(
+            database_operations=[
+                migrations.RunSQL(QUESTIONS, DROP_QUESTIONS, hints={"table": "auditlog.auditlog"})
+            ],
+            state_operations=[
+                migrations.AddField('auditlog', 'subjects', ArrayField(models.TextField(), default=list, db_default=[])),
+                migrations.AddField('auditlog', 'labels', ArrayField(models.TextField(), default=list, db_default=[])),
+                migrations.AddField(
+                    'auditlog', 'changed_fields', ArrayField(models.TextField(), default=list, db_default=[])
+                ),
+                migrations.AddField('auditlog', 'on_behalf_of_id', models.TextField(null=True)),
+                migrations.AddField('auditlog', 'trace_id', models.TextField(null=True)),
+            ],
+        ),
+    ]
