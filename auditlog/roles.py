@@ -39,6 +39,9 @@ OWN_TABLES: dict[str, dict[Role, str]] = {
     "auditlog_eventshape": {Role.CONSUMER: "SELECT, INSERT", Role.READER: "SELECT"},
     "auditlog_contentchunk": {Role.CONSUMER: "SELECT, INSERT", Role.READER: "SELECT"},
     "auditlog_consumeroffset": {Role.CONSUMER: "SELECT, INSERT, UPDATE", Role.READER: "SELECT"},
+    # Written by a trigger, which runs as the owner.
+    "auditlog_rollup": {Role.READER: "SELECT"},
+    "auditlog_rollupbacklog": {Role.READER: "SELECT"},
     "django_migrations": dict.fromkeys((Role.APP, Role.RELAY, Role.CONSUMER, Role.READER), "SELECT"),
 }
 OWN_PREFIXES: dict[str, dict[Role, str]] = {

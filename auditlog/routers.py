@@ -14,6 +14,7 @@ READ_MODEL_TABLES = frozenset(
         *("auditlog.auditlog", "auditlog.eventshape", "auditlog.contentchunk", "auditlog.consumeroffset"),
         *("consumers.deadletter", "consumers.reconciledminute", "consumers.reconciliationprogress"),
         "consumers.chaingap",
+        *("auditlog.rollup", "auditlog.rollupbacklog"),
     }
 )
 

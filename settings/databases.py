@@ -14,7 +14,9 @@ from typing import Any
 from settings.env import env
 
 # Commands that need the tables' owner: DDL, partitions, grants.
-OWNER_COMMANDS = frozenset({"migrate", "audit_migrate", "audit_partitions", "audit_roles", "sqlflush", "flush"})
+OWNER_COMMANDS = frozenset(
+    {"migrate", "audit_migrate", "audit_partitions", "audit_rollups", "audit_roles", "sqlflush", "flush"}
+)
 LOCAL_DATABASE_URL = "postgres://auditlog_app@127.0.0.1:5433/clinic"
 KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 # A pooler in transaction mode stands before DATABASE_URL: nothing that belongs to a session survives a transaction.

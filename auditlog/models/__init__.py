@@ -3,6 +3,7 @@
 from auditlog.models.access import ApiKey
 from auditlog.models.outbox import LedgerBeginning, OutboxEvent, OutboxLedger
 from auditlog.models.read_model import AuditLog, ConsumerOffset, ContentChunk, EventShape
+from auditlog.models.rollups import Rollup, RollupBacklog
 
 __all__ = [
     "ApiKey",
@@ -13,4 +14,6 @@ __all__ = [
     "LedgerBeginning",
     "OutboxEvent",
     "OutboxLedger",
+    "Rollup",
+    "RollupBacklog",
 ]

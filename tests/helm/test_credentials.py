@@ -73,6 +73,7 @@ ROLES = {
     "Job/migrations": ("owner", "owner"),
     "Job/topics": ("relay", None),
     "CronJob/partitions": ("owner", "owner"),
+    "CronJob/rollups": ("owner", "owner"),
     "CronJob/reconcile": ("reader", "reader"),
     "CronJob/bypass": ("app", "reader"),
     "Pod/test": ("app", "reader"),

@@ -22,8 +22,8 @@ def pod(shape: str, name: str) -> Manifest:
 
 def test_all_workloads_are_looked_at() -> None:
     assert {name.partition("demo-auditlog-")[2] for shape, name in PODS if shape == "production"} == {
-        "api", "relay", "consumer", "reconciler", "worker", "migrations", "topics", "partitions", "reconcile", "bypass",
-        "test"
+        "api", "relay", "consumer", "reconciler", "worker", "migrations", "topics", "partitions", "rollups",
+        "reconcile", "bypass", "test"
     }  # fmt: skip
 
 
