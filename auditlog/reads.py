@@ -27,7 +27,6 @@ ASKED_BYTES = 4_000
 PATH_CHARACTERS = 512
 NAME_CHARACTERS = 255
 FIRST_ERROR = 400
-SERVER_ERRORS = 500
 # Answers that tell of somebody who tries what is not his.
 SUSPECT_STATUSES = frozenset({403, 404})
 SUSPECT_CODES = frozenset({"invalid_cursor"})
@@ -93,11 +92,20 @@ def record(read: Read) -> None:
 
     :raises Unrecorded: if there is no such event afterwards.
     """
-    put(action=read.action, category=read.category, data=read.data(), reason=read.reason, operation=read.operation)
+    put(
+        action=read.action,
+        category=read.category,
+        data=read.data(),
+        reason=read.reason,
+        operation=read.operation,
+        key=read.principal,
+    )
     metrics.READS.labels(read.action).inc()
 
 
-def put(*, action: Action, category: Category, data: Mapping[str, Any], reason: str, operation: str) -> None:
+def put(
+    *, action: Action, category: Category, data: Mapping[str, Any], reason: str, operation: str, key: str | None = None
+) -> None:
     """
     Put an event of the audit log itself into the outbox.
 
@@ -105,7 +113,13 @@ def put(*, action: Action, category: Category, data: Mapping[str, Any], reason: 
     """
     try:
         event_id = append_system(
-            connections[DEFAULT_DB_ALIAS], action=action, category=category, data=data, reason=reason, text=operation
+            connections[DEFAULT_DB_ALIAS],
+            action=action,
+            category=category,
+            data=data,
+            reason=reason,
+            text=operation,
+            key=key and clean(key, limit=NAME_CHARACTERS),
         )
     except Error as exc:
         raise _unrecorded(operation, type(exc).__name__) from exc

@@ -36,7 +36,8 @@ class RequestFacts:
         self.log_fields = log_fields(request)
         self._fixed = {
             "remote_addr": remote_addr(request),
-            "user_agent": clean(_unicode(request.headers.get("User-Agent", "")), limit=USER_AGENT_CHARACTERS) or None,
+            "user_agent": clean(header_text(request.headers.get("User-Agent", "")), limit=USER_AGENT_CHARACTERS)
+            or None,
             "request_id": self.request_id,
             "traceparent": self.traceparent,
             "method": clean(request.method or "", limit=16),
@@ -108,7 +109,7 @@ def remote_addr(request: HttpRequest) -> str | None:
         return None
 
 
-def _unicode(header: str) -> str:
+def header_text(header: str) -> str:
     """Return a header as the text that its sender meant: servers hand over bytes as Latin-1 (PEP 3333)."""
     try:
         return header.encode("latin-1").decode()

@@ -28,3 +28,10 @@ AUDITLOG_TRUSTED_PROXIES = env.integer("AUDITLOG_TRUSTED_PROXIES", default=0, ma
 AUDITLOG_PARTITION_MONTHS_AHEAD = env.integer("AUDITLOG_PARTITION_MONTHS_AHEAD", default=3, minimum=1, maximum=24)
 # The list of events covers this many days where the caller names no window.
 AUDITLOG_DEFAULT_WINDOW_DAYS = env.integer("AUDITLOG_DEFAULT_WINDOW_DAYS", default=30, minimum=1, maximum=3_650)
+# Tokens that a caller of the audit API may use up in a window of so many seconds, and those that an address may use
+# up by calls without good credentials. 0: no limit.
+AUDITLOG_RATE_LIMIT_SECONDS = env.integer("AUDITLOG_RATE_LIMIT_SECONDS", default=60, minimum=1, maximum=86_400)
+AUDITLOG_RATE_LIMIT_TOKENS = env.integer("AUDITLOG_RATE_LIMIT_TOKENS", default=6_000)
+AUDITLOG_RATE_LIMIT_ANONYMOUS_TOKENS = env.integer("AUDITLOG_RATE_LIMIT_ANONYMOUS_TOKENS", default=60)
+# Whoever may see values of restricted classes has to say why, in the header X-Audit-Reason.
+AUDITLOG_DEMAND_REASON = env.boolean("AUDITLOG_DEMAND_REASON", default=False)

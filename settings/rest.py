@@ -30,6 +30,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "auditlog.api.documents.add_problems",
+        "auditlog.api.documents.add_calls",
+        "auditlog.api.documents.add_examples",
+        "doctors.api.examples.add_examples",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -34,6 +34,7 @@ class Code(StrEnum):
     CONFLICT = "conflict"
     UNAVAILABLE = "unavailable"
     CONTENT_PENDING = "content_pending"
+    REASON_REQUIRED = "reason_required"
 
 
 # Those that follow from the status alone; 400 is told apart by what was wrong.
@@ -73,6 +74,18 @@ class ContentPending(exceptions.APIException):
     status_code = 503
     default_detail = "The content of this value has not arrived completely: try again later."
     wait = 5
+
+
+class NotRecorded(Unavailable):
+    """The event of a call of the audit log cannot be put into the outbox."""
+
+    default_detail = "The call cannot be recorded, and what is not recorded is not answered: try again later."
+
+
+class ReasonRequired(exceptions.PermissionDenied):
+    """AUDITLOG_DEMAND_REASON, and no reason was given."""
+
+    default_detail = "Say why you ask, in the header X-Audit-Reason: you would see values of restricted classes."
 
 
 class InvalidFilter(exceptions.ValidationError):
@@ -135,6 +148,8 @@ def _code(error: exceptions.APIException, method: str | None) -> Code:
         return Code.INVALID_CURSOR
     if isinstance(error, ContentPending):
         return Code.CONTENT_PENDING
+    if isinstance(error, ReasonRequired):
+        return Code.REASON_REQUIRED
     if error.status_code in CODES:
         return CODES[error.status_code]
     return Code.INVALID_FILTER if method in SAFE_METHODS else Code.INVALID_BODY

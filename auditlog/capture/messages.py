@@ -47,6 +47,7 @@ def append_system(
     data: Mapping[str, Any],
     reason: str,
     text: str | None = None,
+    key: str | None = None,
 ) -> UUID | None:
     """Put an event about no object into the outbox: its key is who acts, `text` its `object_repr`; see `append`."""
     actor = context.actor_of_write()
@@ -54,7 +55,7 @@ def append_system(
         label=topics.SYSTEM_MODEL,
         topic=topics.system_topic(),
         table="",
-        key=principal(),
+        key=key or principal(),
         action=action,
         category=category,
         data=data,

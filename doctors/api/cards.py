@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import Http404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -33,6 +33,7 @@ class CardSerializer(serializers.Serializer[Any]):
     specialties = serializers.ListField(child=serializers.CharField())
 
 
+@extend_schema_serializer(many=False)
 class CardPageSerializer(serializers.Serializer[Any]):
     """Cards of one page, and how many there are in all."""
 

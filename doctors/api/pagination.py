@@ -30,3 +30,12 @@ class Pages(PageNumberPagination):
             detail = ErrorDetail(f"A page holds 1 to {LARGEST_PAGE_SIZE} rows.", code="invalid_page_size")
             raise ValidationError({"page_size": [detail]})
         return int(asked)
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return the shape of a page; the framework's says `nullable`, which OpenAPI 3.1 dropped."""
+        page: dict[str, Any] = super().get_paginated_response_schema(schema)
+        for name in ("next", "previous"):
+            link = page["properties"][name]
+            page["properties"][name] = {**link, "type": ["string", "null"]}
+            del page["properties"][name]["nullable"]
+        return page

@@ -1,0 +1,111 @@
+"""Examples of the OpenAPI document, written by hand: of each problem, and of each shape of the audit API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from auditlog.api.problems import TYPES, Code
+
+REQUEST_ID = "0f6e4c1b9d8a4e7f8a52c3d1b7e90a64"
+EVENT_ID = "019ab0c2-7c1e-7e0a-8d1e-3b1f0d6a2c11"
+SERVICE = "https://audit.example.org"
+WINDOW = {"from": "2026-10-24T09:10:00Z", "to": "2026-11-23T09:10:00Z", "applied": "default-30-days"}
+ACTOR = {"id": "7", "repr": "m.okonkwo", "type": "user", "on_behalf_of": None}
+
+# Code -> statuses, detail, errors.
+PROBLEMS: dict[Code, tuple[tuple[int, ...], str, list[dict[str, str]]]] = {
+    Code.INVALID_FILTER: (
+        (400,),
+        "1 value(s) cannot be accepted; `errors` names each.",
+        [
+            {
+                "pointer": "/from",
+                "code": "invalid_datetime",
+                "detail": "Write an ISO 8601 time from 1971 to 9000 with an offset: 2026-11-23T09:05:00Z (+ as %2B).",
+            }
+        ],
+    ),
+    Code.INVALID_CURSOR: (
+        (400,),
+        "The cursor is not valid for this caller and these filters: start again without it.",
+        [],
+    ),
+    Code.INVALID_BODY: (
+        (400, 411),
+        "1 value(s) cannot be accepted; `errors` names each.",
+        [{"pointer": "/name", "code": "required", "detail": "This field is required."}],
+    ),
+    Code.NOT_AUTHENTICATED: ((401,), "Authentication credentials were not provided.", []),
+    Code.PERMISSION_DENIED: ((403,), "You do not have permission to perform this action.", []),
+    Code.REASON_REQUIRED: (
+        (403,),
+        "Say why you ask, in the header X-Audit-Reason: you would see values of restricted classes.",
+        [],
+    ),
+    Code.NOT_FOUND: ((404,), "Not found.", []),
+    Code.METHOD_NOT_ALLOWED: ((405,), 'Method "DELETE" not allowed.', []),
+    Code.UNSUPPORTED_MEDIA_TYPE: ((406, 415), "Could not satisfy the request Accept header.", []),
+    Code.CONFLICT: ((409,), "The row is still referred to.", []),
+    Code.PAYLOAD_TOO_LARGE: ((413,), "The body is larger than this service accepts.", []),
+    Code.THROTTLED: ((429,), "Request was throttled. Expected available in 42 seconds.", []),
+    Code.UNAVAILABLE: ((503, 500), "A database does not answer at the moment: try again later.", []),
+    Code.CONTENT_PENDING: ((503,), "The content of this value has not arrived completely: try again later.", []),
+}
+
+EVENT = {
+    "event_id": EVENT_ID,
+    "occurred_at": "2026-11-23T09:05:00.000001Z",
+    "stored_at": "2026-11-23T09:05:00.412345Z",
+    "model": "doctors.doctor",
+    "object_pk": "17",
+    "object_repr": "Dr Ada Byron",
+    "action": "update",
+    "category": "write",
+    "changes": {"email": ["a@example.org", "b@example.org"]},
+    "m2m": None,
+    "data": None,
+    "actor": ACTOR,
+    "request_id": REQUEST_ID,
+    "transaction_id": "774",
+    "remote_addr": "192.0.2.7",
+    "reason": None,
+    "sequence": "00000001:00000000000000004711",
+}
+DETAIL = {
+    **EVENT,
+    "before": {"id": 17, "email": "a@example.org", "tax_id": "***"},
+    "after": {"id": 17, "email": "b@example.org", "tax_id": "***"},
+    "context": {"request_id": REQUEST_ID, "method": "PATCH", "path": "/api/doctors/17/", "remote_addr": "192.0.2.7"},
+    "masked": ["tax_id"],
+    "topic": "audit.doctors.doctor",
+    "partition": 3,
+    "offset": 4711,
+}
+PAGE = {
+    "results": [EVENT],
+    "next": f"{SERVICE}/api/audit/v1/events/?cursor=WyI1ZjA1Il0:1vNq",
+    "previous": None,
+    "window": WINDOW,
+    "count": None,
+}
+
+# By the name of the schema.
+COMPONENTS: dict[str, Any] = {"Event": EVENT, "EventDetail": DETAIL, "EventPage": PAGE}
+# Where a schema has no name, or its example would not do: by operation and status, "body" for what is sent.
+OPERATIONS: dict[tuple[str, str], Any] = {
+    ("audit_event_value", "200"): "The whole biography, all 70,002 bytes of it …",
+}
+
+
+def problem(code: Code, status: int) -> dict[str, Any]:
+    """Return the example of a problem."""
+    _statuses, detail, errors = PROBLEMS[code]
+    return {
+        "type": TYPES + code.replace("_", "-"),
+        "title": "Internal error" if status == 500 else code.replace("_", " ").capitalize(),  # noqa: PLR2004
+        "status": status,
+        "detail": detail,
+        "code": str(code),
+        "errors": errors,
+        "request_id": REQUEST_ID,
+    }
