@@ -67,6 +67,12 @@ class Rights:
         )
 
     @property
+    def policy_filters(self) -> tuple[str, ...]:
+        """Return by what rows are left out of every answer, so that an answer can say so."""
+        kinds = {"own": self.reads_own_only, "models": self.models is not None, "labels": bool(self.labels)}
+        return tuple(name for name, applies in kinds.items() if applies)
+
+    @property
     def hidden_classes(self) -> frozenset[str]:
         """Return the classes of fields whose values are kept from this caller."""
         if Scope.READ_SENSITIVE in self.scopes:

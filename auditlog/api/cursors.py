@@ -1,51 +1,78 @@
-"""Signed positions in a list of events, good for the caller and the filters that they were made for."""
+"""Signed positions in a list of events, good for the caller, the filters and the time that they were made for."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import uuid
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.core import signing
 from django.http import QueryDict
 
+from auditlog.access.rights import Rights
 from auditlog.api.problems import InvalidCursor
-from auditlog.queries.events import Order, Position
+from auditlog.queries import positions
+from auditlog.queries.events import Position
+from auditlog.queries.sorting import TIMES, Sort
 
 SALT = "auditlog.api.cursors"
 # What a caller may change while walking through pages.
-FREE = frozenset({"cursor", "page_size"})
+FREE = frozenset({"cursor", "page_size", "fields", "include", "count"})
 
 
-def binding(*, path: str, query: QueryDict, principal: Any) -> str:
-    """Return a digest of what a cursor is bound to."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a walk stands: between two events, in its window, among what was stored when it began."""
+
+    position: Position
+    since: datetime | None
+    until: datetime | None
+    pinned: positions.Position | None
+
+
+def binding(*, path: str, query: QueryDict, body: Any, rights: Rights) -> str:
+    """Return a digest of what a cursor is bound to: the question, and who asked it with which rights."""
     filters = sorted((name, sorted(values)) for name, values in query.lists() if name not in FREE)
-    return hashlib.sha256(json.dumps([path, filters, str(principal)]).encode()).hexdigest()
+    asked = sorted((name, value) for name, value in (body or {}).items() if name not in FREE)
+    text = json.dumps([path, filters, asked, rights.principal, rights.digest], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def encode(position: Position, *, bound_to: str, since: datetime | None, until: datetime | None) -> str:
-    """Return a cursor; it carries the window, so that a default one does not move from page to page."""
+def encode(place: Place, *, bound_to: str) -> str:
+    """Return a cursor; it carries the window and the snapshot, so that neither moves from page to page."""
+    position = place.position
     key = position.key.isoformat() if isinstance(position.key, datetime) else position.key
-    window = [at.isoformat() if at else None for at in (since, until)]
-    return signing.dumps([bound_to, key, str(position.event_id), position.newer, *window], salt=SALT)
+    window = [at.isoformat() if at else None for at in (place.since, place.until)]
+    content = [
+        bound_to,
+        key,
+        str(position.event_id),
+        position.backwards,
+        *window,
+        place.pinned and place.pinned.to_text(),
+    ]
+    return signing.dumps(content, salt=SALT, compress=True)
 
 
-def decode(cursor: str, *, bound_to: str, order: Order) -> tuple[Position, datetime | None, datetime | None]:
+def decode(cursor: str, *, bound_to: str, sort: Sort) -> Place:
     """
-    Return the position and the window of a cursor.
+    Return the place that a cursor stands for.
 
-    :raises InvalidCursor: if it is forged, garbled, another caller's, or made for other filters.
+    :raises InvalidCursor: if it is forged, garbled, too old, another caller's, or made for other filters.
     """
     try:
-        owner, key, event_id, newer, since, until = signing.loads(cursor, salt=SALT)
-        place = datetime.fromisoformat(key) if order == Order.TIME else key
-        window = [datetime.fromisoformat(at) if at else None for at in (since, until)]
-        position = Position(place, uuid.UUID(event_id), newer)
+        content = signing.loads(cursor, salt=SALT, max_age=settings.AUDITLOG_CURSOR_SECONDS)
+        owner, key, event_id, backwards, since, until, pinned = content
+        position = Position(datetime.fromisoformat(key) if sort.name in TIMES else key, uuid.UUID(event_id), backwards)
+        lower, upper = (datetime.fromisoformat(at) if at else None for at in (since, until))
+        place = Place(position, lower, upper, pinned and positions.Position.from_text(pinned))
     # After the signature: a cursor of another version of this service.
     except (signing.BadSignature, ValueError, TypeError, AttributeError) as exc:
         raise InvalidCursor from exc
     if owner != bound_to:
         raise InvalidCursor
-    return position, window[0], window[1]
+    return place

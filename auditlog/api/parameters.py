@@ -2,114 +2,153 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, TypeVar
 
 from django.http import QueryDict
-from django.utils.dateparse import parse_datetime
 
+from auditlog.api.asked import (
+    DEFAULT_PAGE_SIZE,
+    LARGEST_PAGE_SIZE,
+    VALUE_CHARACTERS,
+    Asked,
+    Refused,
+    Wrong,
+    condition_of,
+    count_of,
+    instant_of,
+    names_of,
+    number_of,
+    sort_of,
+    window_of,
+    words_of,
+)
 from auditlog.api.problems import InvalidFilter
-from auditlog.queries.events import EventFilter
+from auditlog.api.serializers import DETAIL_FIELDS, INCLUDED_FIELDS
+from auditlog.queries.compiler import Query
+from auditlog.queries.counts import CountKind
+from auditlog.queries.filters import UNSET, Changed, Field, Filter, Not, Text, Unset, conjoined
+from auditlog.queries.sorting import BY_TIME, Sort
 
-DEFAULT_PAGE_SIZE = 100
-LARGEST_PAGE_SIZE = 1_000
-VALUE_CHARACTERS = 1_024
 CURSOR_CHARACTERS = 4_096
-# Before the first there are no UUIDv7; after the second no bound on one can be computed.
-EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
-LATEST = datetime(9000, 1, 1, tzinfo=UTC)
-MODEL = re.compile(r"[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*")
-REPEATABLE = frozenset({"action"})
-LIST = frozenset({"model", "object_pk", "action", "actor", "request_id", "from", "to", "page_size", "cursor"})
-TIMELINE = frozenset({"action", "from", "to", "page_size", "cursor"})
-ALL = "all"
-REQUESTED = "requested"
+NEGATION = "not."
+# Given more than once, or as words with commas between them: one of these.
+REPEATABLE = frozenset({Field.ACTION, Field.CATEGORY})
+CONDITIONS = frozenset({*map(str, Field), "changed_field", "q"})
+FILTERS = CONDITIONS | {f"{NEGATION}{name}" for name in CONDITIONS} | {"old", "new"}
+SHAPE = frozenset({"fields", "include"})
+PAGING = frozenset({"from", "to", "page_size", "cursor"}) | SHAPE
+LIST = FILTERS | PAGING | {"sort", "count"}
+# The object is in the path.
+TIMELINE = (FILTERS - {f"{no}{name}" for no in ("", NEGATION) for name in ("model", "object_pk")}) | PAGING | {"count"}
+
+T = TypeVar("T")
+Errors = dict[str, Wrong]
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """What a caller asked for."""
-
-    wanted: EventFilter
-    page_size: int
-    cursor: str | None
-    applied: str
-
-
-def parse(query: QueryDict, *, known: frozenset[str], now: datetime, default_days: int | None) -> Parameters:
+def parse(
+    query: QueryDict, *, known: frozenset[str], now: datetime, default_days: int | None, sort: Sort = BY_TIME
+) -> Asked:
     """
-    Return the parameters of a request; `default_days` None means that no window applies by default.
+    Return what a request asks for; `default_days` None means that no window applies by default.
 
-    Times carry an offset (a naive one is refused: nobody knows what it means); `to` is exclusive.
+    Times carry an offset (a naive one is refused: nobody knows what it means); `to` is exclusive. `sort` is the order
+    where none is asked for.
 
     :raises InvalidFilter: naming every parameter that is wrong.
     """
     errors = _shape_errors(query, known)
-    since, until = (_instant(query, name, errors) for name in ("from", "to"))
-    page_size = _page_size(query, errors)
-    if (model := query.get("model")) is not None and "model" not in errors and not MODEL.fullmatch(model):
-        errors["model"] = ("invalid_model", "Write a model as app_label.model, in lower case.")
-    if since and until and since >= until:
-        errors.setdefault("from", ("invalid_window", "`from` must be before `to`."))
+    wanted = [condition for name in sorted(query) if (condition := _condition(query, name, errors)) is not None]
+    since, until = (_read(query, name, errors, instant_of, None) for name in ("from", "to"))
+    page_size = _read(query, "page_size", errors, _page_size, DEFAULT_PAGE_SIZE)
+    order = _read(query, "sort", errors, sort_of, sort)
+    count = _read(query, "count", errors, count_of, CountKind.NONE)
+    fields = _read(query, "fields", errors, lambda text: names_of(text.split(","), DETAIL_FIELDS), None)
+    include = _read(query, "include", errors, lambda text: names_of(text.split(","), INCLUDED_FIELDS), None)
     if errors:
         raise InvalidFilter(errors)
-    applied = REQUESTED if since or until else ALL
-    if default_days is not None:
-        until = until or now
-        if since is None:
-            since, applied = max(until - timedelta(days=default_days), EARLIEST), f"default-{default_days}-days"
-        elif since >= until:
-            raise InvalidFilter({"from": ("invalid_window", "`from` is in the future: give `to` as well.")})
-    wanted = EventFilter(
-        model=model,
-        object_pk=query.get("object_pk"),
-        actions=tuple(sorted({word for value in query.getlist("action") for word in value.split(",")})),
-        actor=query.get("actor"),
-        request_id=query.get("request_id"),
-        since=since,
-        until=until,
+    window = window_of(since, until, now=now, default_days=default_days)
+    return Asked(
+        query=Query(conjoined(*wanted), window.since, window.until),
+        window=window,
+        sort=order,
+        page_size=page_size,
+        cursor=query.get("cursor"),
+        fields=fields,
+        include=frozenset(include or ()),
+        count=count,
     )
-    return Parameters(wanted, page_size, query.get("cursor"), applied)
 
 
-def _shape_errors(query: QueryDict, known: frozenset[str]) -> dict[str, tuple[str, str]]:
-    errors = {}
+def _shape_errors(query: QueryDict, known: frozenset[str]) -> Errors:
+    errors: Errors = {}
     for name, values in query.lists():
         limit = CURSOR_CHARACTERS if name == "cursor" else VALUE_CHARACTERS
         if name not in known:
             errors[name[:100]] = ("unknown_filter", f"Known here: {', '.join(sorted(known)) or 'none'}.")
-        elif len(values) > 1 and name not in REPEATABLE:
+        elif len(values) > 1 and name.removeprefix(NEGATION) not in REPEATABLE:
             errors[name] = ("repeated_filter", "This filter is given more than once.")
         elif any(not value or "\x00" in value for value in values):
             errors[name] = ("invalid_value", "The value is empty or holds a NUL character.")
         elif sum(map(len, values)) > limit:
             errors[name] = ("too_long", f"The value is longer than {limit} characters.")
+    if {"old", "new"} & query.keys() and "changed_field" not in query:
+        name = "old" if "old" in query else "new"
+        errors.setdefault(name, ("invalid_filter", "Say with `changed_field` whose value this is."))
     return errors
 
 
-def _instant(query: QueryDict, name: str, errors: dict[str, tuple[str, str]]) -> datetime | None:
+def _condition(query: QueryDict, name: str, errors: Errors) -> Filter | None:
+    asked = name.removeprefix(NEGATION)
+    if name in errors or asked not in CONDITIONS:
+        return None
+    values = [word for value in query.getlist(name) for word in (value.split(",") if asked in REPEATABLE else [value])]
+    try:
+        if asked == "changed_field":
+            found: Filter = _changed(query, values[0], is_negated=name != asked)
+        elif asked == "q":
+            found = Text(words_of(values[0]))
+        else:
+            found = condition_of(Field(asked), values)
+    except Refused as exc:
+        errors[name] = exc.wrong
+        return None
+    return found if name == asked else Not(found)
+
+
+def _changed(query: QueryDict, field: str, *, is_negated: bool) -> Changed:
+    if is_negated:
+        return Changed(field)
+    return Changed(field, *(_values(query.get(name)) for name in ("old", "new")))
+
+
+def _values(text: str | None) -> tuple[Any, ...] | Unset:
+    """Return what a text of the query can stand for: itself, and the number or word of JSON that it is."""
+    if text is None:
+        return UNSET
+    try:
+        read = json.loads(text, parse_float=number_of, parse_constant=number_of)
+    except ValueError:
+        return (text,)
+    return (text, read) if isinstance(read, bool | int | Decimal | None) else (text,)
+
+
+def _read(query: QueryDict, name: str, errors: Errors, read: Callable[[str], T], otherwise: T) -> T:
     given = query.get(name)
     if given is None or name in errors:
-        return None
+        return otherwise
     try:
-        at = parse_datetime(given)
-        if at is not None and at.tzinfo is not None and EARLIEST <= at <= LATEST:
-            return at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    text = (
-        f"Write an ISO 8601 time from {EARLIEST.year} to {LATEST.year} with an offset: 2026-11-23T09:05:00Z (+ as %2B)."
-    )
-    errors[name] = ("invalid_datetime", text)
-    return None
+        return read(given)
+    except Refused as exc:
+        errors[name] = exc.wrong
+        return otherwise
 
 
-def _page_size(query: QueryDict, errors: dict[str, tuple[str, str]]) -> int:
-    given = query.get("page_size")
-    if given is None or "page_size" in errors:
-        return DEFAULT_PAGE_SIZE
-    if re.fullmatch(r"[0-9]{1,4}", given) and 1 <= int(given) <= LARGEST_PAGE_SIZE:
-        return int(given)
-    errors["page_size"] = ("invalid_page_size", f"A page holds 1 to {LARGEST_PAGE_SIZE} events.")
-    return DEFAULT_PAGE_SIZE
+def _page_size(text: str) -> int:
+    if re.fullmatch(r"[0-9]{1,4}", text) and 1 <= int(text) <= LARGEST_PAGE_SIZE:
+        return int(text)
+    raise Refused("invalid_page_size", f"A page holds 1 to {LARGEST_PAGE_SIZE} events.")

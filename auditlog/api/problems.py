@@ -95,6 +95,14 @@ class InvalidFilter(exceptions.ValidationError):
         super().__init__({name: [exceptions.ErrorDetail(text, code=code)] for name, (code, text) in errors.items()})
 
 
+class InvalidSearch(exceptions.ValidationError):
+    """The body of a search that cannot be understood: {JSON pointer: (code, detail)}."""
+
+    def __init__(self, errors: dict[str, tuple[str, str]]) -> None:
+        super().__init__({pointer: exceptions.ErrorDetail(text, code=code) for pointer, (code, text) in errors.items()})
+        self.pointed = [{"pointer": at, "code": code, "detail": text} for at, (code, text) in sorted(errors.items())]
+
+
 class InvalidCursor(exceptions.ValidationError):
     """A cursor that was not issued here, to this caller, for these filters."""
 
@@ -115,7 +123,7 @@ def answer(error: exceptions.APIException, *, request: HttpRequest) -> Problem:
     code = _code(error, request.method)
     errors: list[dict[str, Any]] = []
     if isinstance(error, exceptions.ValidationError) and code != Code.INVALID_CURSOR:
-        errors = list(_errors(error.detail))
+        errors = error.pointed if isinstance(error, InvalidSearch) else list(_errors(error.detail))
         detail = f"{len(errors)} value(s) cannot be accepted; `errors` names each."
     else:
         detail = _text(error.detail)
@@ -146,6 +154,8 @@ def problem(
 def _code(error: exceptions.APIException, method: str | None) -> Code:
     if isinstance(error, InvalidCursor):
         return Code.INVALID_CURSOR
+    if isinstance(error, InvalidSearch):
+        return Code.INVALID_FILTER
     if isinstance(error, ContentPending):
         return Code.CONTENT_PENDING
     if isinstance(error, ReasonRequired):

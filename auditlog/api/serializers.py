@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field, inline_serializer
@@ -9,6 +10,7 @@ from rest_framework import serializers
 
 from auditlog.api.problems import Code
 from auditlog.models import AuditLog
+from auditlog.queries.counts import CountKind
 from auditlog.vocabulary import ActorType
 
 EVENT_FIELDS = [
@@ -30,7 +32,12 @@ EVENT_FIELDS = [
     "reason",
     "sequence",
 ]
-DETAIL_FIELDS = [*EVENT_FIELDS, "before", "after", "context", "masked", "topic", "partition", "offset"]
+# What lists show where they are asked for it.
+INCLUDED_FIELDS = [
+    *("before", "after", "context", "masked", "topic", "partition", "offset"),
+    *("session", "trace_id", "schema_version", "subjects", "labels", "changed_fields"),
+]
+DETAIL_FIELDS = [*EVENT_FIELDS, *INCLUDED_FIELDS]
 
 
 @extend_schema_field({"type": "object", "additionalProperties": True})
@@ -97,6 +104,19 @@ class EventDetailSerializer(EventSerializer):
         read_only_fields = DETAIL_FIELDS
 
 
+def shown(event: AuditLog, *, include: Collection[str] = ()) -> dict[str, Any]:
+    """Return an event as a list shows it, and the members of the single event that are included."""
+    members: dict[str, Any] = {**EventSerializer(event).data, "redacted": list(getattr(event, "redacted", ()))}
+    if include:
+        details = EventDetailSerializer(event)
+        for name, field in details.fields.items():
+            if name in include and name not in members:
+                members[name] = (
+                    field.to_representation(value) if (value := field.get_attribute(event)) is not None else None
+                )
+    return members
+
+
 class WindowSerializer(serializers.Serializer[Any]):
     """The time window that was applied; null: unbounded."""
 
@@ -115,7 +135,16 @@ class EventPageSerializer(serializers.Serializer[Any]):
     next = serializers.URLField(allow_null=True, help_text="Older events")
     previous = serializers.URLField(allow_null=True, help_text="Newer events")
     window = WindowSerializer()
-    count = serializers.IntegerField(allow_null=True, help_text="Not counted: null")
+    count = inline_serializer(
+        "Count",
+        {"value": serializers.IntegerField(), "kind": serializers.ChoiceField([str(kind) for kind in CountKind])},
+        allow_null=True,
+        help_text="Null: not asked for.",
+    )
+    policy_filters = serializers.ListField(
+        child=serializers.ChoiceField(["own", "models", "labels"]),
+        help_text="By what the caller's rights leave events out of every answer.",
+    )
 
 
 # A serializer class cannot declare `errors`: it is what the framework calls its own findings.

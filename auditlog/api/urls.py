@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from auditlog.api import views
+from auditlog.api.views import events, objects
 
 
 class KeyConverter(StringConverter):
@@ -17,8 +17,9 @@ class KeyConverter(StringConverter):
 register_converter(KeyConverter, "key")
 
 urlpatterns = [
-    path("events/", views.EventList.as_view(), name="audit-events"),
-    path("events/<str:event_id>/", views.EventDetail.as_view(), name="audit-event"),
-    path("events/<str:event_id>/values/<str:sha256>/", views.EventValue.as_view(), name="audit-value"),
-    path("objects/<str:model>/<key:object_pk>/timeline/", views.ObjectTimeline.as_view(), name="audit-timeline"),
+    path("events/", events.EventList.as_view(), name="audit-events"),
+    path("events/search/", events.EventSearch.as_view(), name="audit-search"),
+    path("events/<str:event_id>/", events.EventDetail.as_view(), name="audit-event"),
+    path("events/<str:event_id>/values/<str:sha256>/", events.EventValue.as_view(), name="audit-value"),
+    path("objects/<str:model>/<key:object_pk>/timeline/", objects.ObjectTimeline.as_view(), name="audit-timeline"),
 ]

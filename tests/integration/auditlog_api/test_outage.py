@@ -108,7 +108,7 @@ def test_a_login_says_so_too(transactional_db: None) -> None:
 
 def test_a_defect_is_a_500_that_tells_nothing(caller: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("auditlog.partitions.EVENT_ID_SLACK", None)
-    monkeypatch.setattr("auditlog.queries.events.EVENT_ID_SLACK", None)
+    monkeypatch.setattr("auditlog.queries.compiler.EVENT_ID_SLACK", None)
     answer = caller.get(EVENTS)
 
     assert (answer.status_code, answer["Content-Type"]) == (500, "application/problem+json")

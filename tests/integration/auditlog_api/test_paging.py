@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import uuid
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
@@ -12,14 +13,28 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
+from auditlog.access.rights import Rights
+from auditlog.access.scopes import Scope
 from auditlog.api import cursors
+from auditlog.models import AuditLog
 from auditlog.queries import events
-from auditlog.queries.events import EventFilter, Order, Position
+from auditlog.queries.compiler import Query
+from auditlog.queries.events import Position
+from auditlog.queries.filters import Field, Is
+from auditlog.queries.sorting import COLUMNS, Sort
 from tests.integration.auditlog_api.conftest import NEWEST, Store, UserOf
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
 
 EVENTS = "/api/audit/v1/events/"
+ALL = Rights(principal="user:1", scopes=frozenset({Scope.READ}))
+# Of columns that may be null.
+VALUES: list[dict[str, object]] = [
+    {"object_repr": None, "remote_addr": None, "actor_repr": None, "reason": None},
+    {"object_repr": "a", "remote_addr": "9.0.0.1", "actor_repr": "b", "reason": "", "request_id": "r"},
+    {"object_repr": "b", "remote_addr": "10.0.0.1", "actor_repr": "a", "transaction_id": "7"},
+    {"object_repr": "b", "remote_addr": "192.0.2.1", "actor_repr": "c", "reason": "because"},
+]
 
 
 def pages(client: APIClient, url: str | None, towards: str) -> list[list[str]]:
@@ -61,37 +76,49 @@ def test_a_walk_keeps_its_default_window(client: APIClient, store: Store) -> Non
 @given(
     places=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=25),
     size=st.integers(1, 7),
-    order=st.sampled_from(Order),
+    sort=st.builds(Sort, st.sampled_from(sorted(COLUMNS)), st.booleans()),
 )
 def test_pages_in_both_directions_are_exact_whatever_is_equal(
-    store: Store, places: list[tuple[int, int]], size: int, order: Order
+    store: Store, places: list[tuple[int, int]], size: int, sort: Sort
 ) -> None:
     model = f"test.m{uuid.uuid4().hex}"
-    stored = {
-        store(model=model, occurred_at=NEWEST - timedelta(microseconds=time), sequence=f"00000001:{sequence:020}"): (
-            NEWEST - timedelta(microseconds=time) if order == Order.TIME else f"00000001:{sequence:020}"
+    for time, number in places:
+        store(
+            model=model,
+            occurred_at=NEWEST - timedelta(microseconds=time),
+            sequence=f"00000001:{number:020}",
+            **VALUES[number],
         )
-        for time, sequence in places
-    }
-    expected = sorted(stored, key=lambda event_id: (stored[event_id], event_id), reverse=True)
+    query = Query(Is(Field.MODEL, (model,)))
+    stored = AuditLog.objects.filter(model=model)
+    expected = sorted(
+        (event.event_id for event in stored),
+        key=lambda event_id: (_key(sort, stored.get(event_id=event_id)), event_id),
+        reverse=sort.descending,
+    )
 
-    forward, page = [], events.page(wanted=EventFilter(model=model), order=order, size=size)
+    forward, page = [], events.page(query, ALL, sort=sort, size=size)
     forward += page.events
-    while page.has_older:
-        position = Position(getattr(page.events[-1], order), page.events[-1].event_id)
-        page = events.page(wanted=EventFilter(model=model), order=order, size=size, position=position)
-        assert page.has_newer
+    while page.has_next:
+        position = Position(sort.key(page.events[-1]), page.events[-1].event_id)
+        page = events.page(query, ALL, sort=sort, size=size, position=position)
+        assert page.has_previous
         assert page.events
         forward += page.events
     assert [event.event_id for event in forward] == expected
 
     backward = page.events
-    while page.has_newer and page.events:
-        position = Position(getattr(page.events[0], order), page.events[0].event_id, newer=True)
-        page = events.page(wanted=EventFilter(model=model), order=order, size=size, position=position)
-        assert page.has_older
+    while page.has_previous and page.events:
+        position = Position(sort.key(page.events[0]), page.events[0].event_id, backwards=True)
+        page = events.page(query, ALL, sort=sort, size=size, position=position)
+        assert page.has_next
         backward = page.events + backward
     assert [event.event_id for event in backward] == expected
+
+
+def _key(sort: Sort, event: AuditLog) -> object:
+    key = sort.key(event)
+    return ipaddress.ip_address(str(key)) if sort.name == "remote_addr" else key
 
 
 def test_a_cursor_is_good_only_untouched_for_its_caller_and_filters(

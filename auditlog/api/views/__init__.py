@@ -1,0 +1,1 @@
+"""The resources of the audit API, one module for each subject."""

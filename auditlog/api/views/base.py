@@ -1,0 +1,106 @@
+"""What all resources of the audit API share: who may read, what is noted of a read, and what the documents say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.apps import apps
+from django.http import Http404
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from auditlog.access.rights import Rights, rights_of
+from auditlog.access.wall import behind_wall
+from auditlog.api import parameters, serializers
+from auditlog.api.asked import MODEL
+from auditlog.api.renderers import ExactJSONRenderer
+from auditlog.queries import events
+
+PROBLEMS = {(status, "application/problem+json"): serializers.ProblemSerializer for status in (400, 401, 403, 404, 503)}
+TEXT = OpenApiTypes.STR
+OBJECT = [
+    OpenApiParameter("model", TEXT, "path", description="`app_label.model`"),
+    OpenApiParameter("object_pk", TEXT, "path", description="Percent-encoded; a composite key as a JSON array."),
+]
+
+
+class MayRead(BasePermission):
+    """A caller with a scope that lets see any event: `auditlog.view_auditlog` gives them all."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 - the framework's signature
+        """Say whether the caller may read anything."""
+        return rights_of(request).may_read
+
+
+@dataclass(slots=True)
+class Noted:
+    """What an answer says about the read that it answers: for the audit of the audit."""
+
+    rows: int = 0
+    asked: dict[str, Any] = field(default_factory=dict)
+
+
+class AuditView(APIView):
+    """A resource for those who read the audit log: each query runs with the caller's rights, behind the wall."""
+
+    permission_classes = [MayRead]
+    renderer_classes = [ExactJSONRenderer]
+    # Stands between the caller and everything that the handler reads.
+    rights: Rights
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Check who calls, and open the wall for what they may see."""
+        self.noted = Noted()
+        super().initial(request, *args, **kwargs)
+        self.rights = rights_of(request)
+        self._wall.enter_context(behind_wall(self.rights))
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answer a request; the wall is closed when the answer is made."""
+        with ExitStack() as self._wall:
+            return super().dispatch(request, *args, **kwargs)
+
+    def note(self, *, rows: int, asked: Mapping[str, Any] | None = None) -> None:
+        """Note what was asked for, and how many events the answer holds."""
+        self.noted.rows += rows
+        self.noted.asked.update(asked or {})
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Keep answers out of every cache: the next reader may not be an auditor."""
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+    def no_parameters(self, request: Request) -> None:
+        """
+        Refuse parameters where there are none.
+
+        :raises InvalidFilter: naming each.
+        """
+        parameters.parse(request.query_params, known=frozenset(), now=timezone.now(), default_days=None)
+
+    def check_object(self, model: str, object_pk: str) -> None:
+        """
+        Refuse an object that cannot be.
+
+        :raises Http404: for a model that neither the code nor the caller's part of the log has.
+        """
+        if "\x00" in object_pk or not self._exists(model):
+            raise Http404
+
+    def _exists(self, model: str) -> bool:
+        if not MODEL.fullmatch(model):
+            return False
+        try:
+            apps.get_model(model)
+        except LookupError:
+            return events.has_model(model, self.rights)
+        return True
