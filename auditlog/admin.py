@@ -15,6 +15,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from auditlog import exact_json
+from auditlog.admin_reads import RecordedReads
 from auditlog.large_values import Reference, references
 from auditlog.models import ApiKey, AuditLog
 from auditlog.vocabulary import Action, Category
@@ -138,7 +139,7 @@ def _value(value: Any) -> str:
 
 
 @admin.register(AuditLog)
-class AuditLogAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class AuditLogAdmin(RecordedReads):
     """Read-only: nobody writes the audit log by hand."""
 
     when, stored = staticmethod(_time("occurred_at", "occurred at")), staticmethod(_time("stored_at", "stored at"))

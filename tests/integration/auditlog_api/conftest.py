@@ -117,3 +117,13 @@ def caller(user_of: UserOf) -> APIClient:
     key = api_keys.issue(user=user_of(is_superuser=True, is_staff=True), name="test")
     program.credentials(HTTP_AUTHORIZATION=f"Api-Key {key}")
     return program
+
+
+@pytest.fixture
+def unrecordable(transactional_db: None, owner_connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Let the outbox take no event of the system: the application may no longer call the function that records."""
+    function = "SELECT oid::regprocedure::text FROM pg_proc WHERE proname = 'auditlog_record'"
+    ((name,),) = owner_connection.execute(function.encode()).fetchall()
+    owner_connection.execute(f"REVOKE EXECUTE ON FUNCTION {name} FROM {Role.APP}".encode())
+    yield
+    owner_connection.execute(f"GRANT EXECUTE ON FUNCTION {name} TO {Role.APP}".encode())
