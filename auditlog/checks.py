@@ -10,10 +10,14 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, models, router
 
 from auditlog.capture.compilers import installed_on
+from auditlog.capture.subjects import is_key_of_another
 from auditlog.completeness.coverage import bypassing_methods
 from auditlog.completeness.facts import obstacle_of_table
 from auditlog.registry import MASKED_BY_DEFAULT, Registration, auditlog, global_classes, global_names
 from auditlog.vocabulary import FieldClass
+
+# Fields whose text in an image is that of a key in `object_pk`.
+NAMING = (models.IntegerField, models.CharField, models.TextField, models.UUIDField, models.DecimalField)
 
 
 @register("auditlog")
@@ -125,6 +129,46 @@ def _problems(model: type[models.Model]) -> Iterator[CheckMessage]:
                 obj=model,
                 id="auditlog.E004",
             )
+    for what in _unfit_to_name(model, registration):
+        yield Error(
+            what,
+            hint="Name a column of numbers or short texts that every reader of the events may see.",
+            obj=model,
+            id="auditlog.E009",
+        )
+
+
+def _unfit_to_name(model: type[models.Model], registration: Registration) -> Iterator[str]:
+    fields = {field.name: field for field in model._meta.local_concrete_fields}
+    for name in registration.subject_fields:
+        if _has_field(model, name) and (why := _no_subject(fields.get(name), registration)):
+            yield f"The field {name!r} cannot name a subject: {why}."
+    for dimension, name in sorted(registration.label_fields.items()):
+        if _has_field(model, name) and (why := _no_label(fields.get(name), registration)):
+            yield f"The field {name!r} cannot hold the label {dimension!r}: {why}."
+        if not dimension or ":" in dimension:
+            yield f"The dimension {dimension!r} of labels is empty or has a colon."
+
+
+def _no_subject(field: Any, registration: Registration) -> str | None:
+    """Return why a field cannot name a subject."""
+    if field is not None and not is_key_of_another(field):
+        return "it is no foreign key to a primary key"
+    return _no_label(field, registration)
+
+
+def _no_label(field: Any, registration: Registration) -> str | None:
+    """Return why the values of a field can be no labels."""
+    if field is None:
+        return "it is no column of the model's own table"
+    if not registration.tracks(field.name):
+        return "it is not tracked"
+    if field.name in registration.masks:
+        return "it is masked"
+    held = field
+    while held.remote_field is not None:
+        held = held.target_field
+    return None if isinstance(held, NAMING) else f"{type(held).__name__} holds neither numbers nor short texts"
 
 
 def _named(registration: Registration) -> set[str]:
@@ -132,7 +176,8 @@ def _named(registration: Registration) -> set[str]:
     general = MASKED_BY_DEFAULT | global_names("AUDITLOG_MASK_TRACKING_FIELDS")
     excluded = registration.exclude_fields - global_names("AUDITLOG_EXCLUDE_TRACKING_FIELDS")
     own_masks, own_classes = registration.masks.keys() - general, registration.classes.keys() - global_classes().keys()
-    named = (registration.include_fields, excluded, own_masks, own_classes, registration.mapping_fields)
+    naming = {*registration.subject_fields, *registration.label_fields.values()}
+    named = (registration.include_fields, excluded, own_masks, own_classes, registration.mapping_fields, naming)
     return {name for names in named for name in names} | (registration.m2m_fields or frozenset())
 
 

@@ -13,6 +13,7 @@ from auditlog.actors import Actor
 from auditlog.capture.gaps import tell_gap
 from auditlog.capture.messages import Message, append
 from auditlog.capture.reprs import text_of
+from auditlog.capture.subjects import named
 from auditlog.errors import NotRegistered
 from auditlog.registry import auditlog
 from auditlog.text import clean, key_text
@@ -63,6 +64,7 @@ def record(
             data=data,
             members=_members(actor, reason),
             text=text_of(instance, registration.object_repr if registration else str),
+            about=named(instance, registration) if registration else {},
         ),
     )
 

@@ -44,6 +44,10 @@ class Registration:
     mask_callable: Callable[[str], str] | None = None
     # Field name -> FieldClass.
     classes: Mapping[str, str] = field(default_factory=dict)
+    # Whether the object is somebody whom events are about; foreign keys to such; dimension -> field name.
+    is_subject: bool = False
+    subject_fields: tuple[str, ...] = ()
+    label_fields: Mapping[str, str] = field(default_factory=dict)
     # None: all that the model declares.
     m2m_fields: frozenset[str] | None = None
     m2m_labels: bool = False
@@ -54,6 +58,10 @@ class Registration:
     def tracks(self, name: str) -> bool:
         """Tell whether the field of this name is part of the images."""
         return (not self.include_fields or name in self.include_fields) and name not in self.exclude_fields
+
+    def shows(self, name: str) -> bool:
+        """Tell whether the images hold the plain value of the field of this name."""
+        return self.tracks(name) and name not in self.masks
 
     def tracks_links(self, name: str) -> bool:
         """Tell whether memberships in the many-to-many field of this name become events."""
@@ -86,6 +94,9 @@ class AuditlogRegistry:
         object_repr: Callable[[Any], str] | None = str,
         m2m_labels: bool = False,
         classify_fields: Mapping[str, str] | None = None,
+        subject: bool = False,
+        subject_fields: Collection[str] | None = None,
+        label_fields: Mapping[str, str] | None = None,
     ) -> Any:
         """
         Audit `model`; without a model, return a class decorator.
@@ -99,6 +110,10 @@ class AuditlogRegistry:
         event, which takes a second statement in the same transaction.
 
         `classify_fields` says what fields hold: `{field: FieldClass}`. It hides nothing by itself.
+
+        `subject` says that events of an object are about that object as somebody whose history is asked for, and
+        `subject_fields` names foreign keys to such somebodies. `label_fields` says where events belong, for those who
+        may see the events of one department only: `{dimension: field}`.
 
         :raises RegistrationError: for a model that is never captured, for unknown masks or policies, and for a
             `mask_callable` that cannot be imported.
@@ -116,6 +131,9 @@ class AuditlogRegistry:
                     masks=_masks(mask_fields, own="callable" if make else "full"),
                     mask_callable=make,
                     classes=global_classes() | dict(classify_fields or {}),
+                    is_subject=subject,
+                    subject_fields=tuple(dict.fromkeys(subject_fields or ())),
+                    label_fields=dict(label_fields or {}),
                     m2m_fields=None if m2m_fields is None else frozenset(m2m_fields),
                     m2m_labels=m2m_labels,
                     bulk=_bulk_policy(bulk),

@@ -38,10 +38,10 @@ def _once(*names: str) -> list[str]:
 
 
 def _values(images: Iterable[Image | None], column: str) -> Iterator[str]:
-    """Yield the texts of a column; none of what is null, true or false, or has parts."""
+    """Yield the texts of a column; none of what is empty, null, true or false, or has parts."""
     for image in images:
         value = bytes(image[column]) if image and column in image else b"null"
-        if value.startswith(b'"'):
+        if value.startswith(b'"') and value != b'""':
             yield _text(value)
         elif value[0] in DIGITS:
             yield value.decode()

@@ -1,4 +1,4 @@
-"""Which tables of this domain are audited, what of them is masked, and what their fields hold."""
+"""Which tables of this domain are audited, what of them is masked, whom events are about, and what fields hold."""
 
 from __future__ import annotations
 
@@ -44,13 +44,20 @@ USER = KEY | {
 
 def register() -> None:
     """Register the models; called once when all of them are loaded."""
-    auditlog.register(models.Doctor, mask_fields=["tax_id"], m2m_labels=True, classify_fields=DOCTOR)
-    auditlog.register(models.Department, classify_fields=DEPARTMENT)
+    auditlog.register(
+        models.Doctor,
+        mask_fields=["tax_id"],
+        m2m_labels=True,
+        classify_fields=DOCTOR,
+        subject=True,
+        label_fields={"department": "department"},
+    )
+    auditlog.register(models.Department, classify_fields=DEPARTMENT, label_fields={"department": "id"})
     auditlog.register(models.Specialty, classify_fields=KEY | {"name": PUBLIC, "description": PUBLIC})
-    auditlog.register(models.DoctorProfile, classify_fields=PROFILE)
-    auditlog.register(models.PracticeLocation, classify_fields=LOCATION)
-    auditlog.register(models.Patient, mask_fields=["ssn"], classify_fields=PATIENT)
-    auditlog.register(models.Appointment, classify_fields=APPOINTMENT)
+    auditlog.register(models.DoctorProfile, classify_fields=PROFILE, subject_fields=["doctor"])
+    auditlog.register(models.PracticeLocation, classify_fields=LOCATION, subject_fields=["doctor"])
+    auditlog.register(models.Patient, mask_fields=["ssn"], classify_fields=PATIENT, subject=True)
+    auditlog.register(models.Appointment, classify_fields=APPOINTMENT, subject_fields=["patient", "doctor"])
     auditlog.register(
         get_user_model(),
         # A login is no change of the account.

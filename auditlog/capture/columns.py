@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg import sql
 
@@ -37,6 +39,9 @@ class Column:
     nullable: bool = False
     # FieldClass, where its field is classified.
     data_class: str | None = None
+    # The model of the subjects that its values are keys of; the dimensions that its values are labels in.
+    subject: str | None = None
+    labels: tuple[str, ...] = ()
 
     @property
     def holds_json(self) -> bool:
@@ -113,10 +118,8 @@ def image_expression(row: str, columns: tuple[Column, ...], *, unmasked: str | N
 
 
 def schema_version(label: str, columns: tuple[Column, ...]) -> str:
-    """Return the label and a digest of the columns, their types, fields, masks and classes."""
-    shape = json.dumps(
-        [[c.name, c.db_type, c.field_name, c.mask, *([c.data_class] if c.data_class else [])] for c in columns]
-    )
+    """Return the label and a digest of the columns: their types, fields, masks, classes, and what they name."""
+    shape = json.dumps([[c.name, c.db_type, c.field_name, c.mask, *_additions(c)] for c in columns])
     return f"{label}:{hashlib.sha256(shape.encode()).hexdigest()[:6]}"
 
 
@@ -124,3 +127,11 @@ def comparable(row: str, column: Column) -> str:
     """Return the SQL by which the plain values of a column are compared: some types have no equality operator."""
     value = f"{row}.{quote(column.name)}"
     return f"{value}::text" if column.db_type in {"json", "xml", "point", "polygon"} else value
+
+
+def _additions(column: Column) -> Iterator[Any]:
+    """Yield what few columns have: the digest of the others is the same as before there was such a thing."""
+    if column.data_class:
+        yield column.data_class
+    if column.subject or column.labels:
+        yield {"subject": column.subject, "labels": column.labels}

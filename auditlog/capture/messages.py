@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -37,6 +37,8 @@ class Message:
     # The members of `audit` that depend on the circumstances: see `context.frame_members`.
     members: str
     text: str | None = None
+    # Members of `audit` that name subjects and labels: see `capture.subjects`.
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 def append_system(
@@ -85,7 +87,7 @@ def append(connection: BaseDatabaseWrapper, message: Message) -> UUID | None:
         topic=message.topic,
         label=message.label,
         table=message.table,
-        audit={"category": message.category.value, "masked": []},
+        audit={"category": message.category.value, "masked": [], **message.about},
         version=f"{message.label}.events:1",
     )
     with connection.cursor() as cursor:

@@ -14,6 +14,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from auditlog import __version__, large_values, topics
+from auditlog.capture import subjects
 from auditlog.capture.columns import (
     SCHEMA,
     Column,
@@ -224,6 +225,7 @@ def _row_plan(model: type[models.Model], connection: BaseDatabaseWrapper) -> Row
         "masked": [c.name for c in columns if c.mask],
         "fields": {c.name: c.field_name for c in columns if c.name != c.field_name},
         **_classes(*((c.name, c.data_class) for c in columns)),
+        **subjects.declared(registration, columns),
     }
     constants = event_constants(
         topic=topics.row_topic(label),
@@ -243,8 +245,16 @@ def _row_plan(model: type[models.Model], connection: BaseDatabaseWrapper) -> Row
 
 def _column(field: Any, registration: Registration, connection: BaseDatabaseWrapper) -> Column:
     db_type = (field.db_type(connection) or "").lower()
-    mask, data_class = registration.masks.get(field.name), registration.classes.get(field.name)
-    return Column(field.column, field.name, db_type, mask, field.null, data_class)
+    return Column(
+        name=field.column,
+        field_name=field.name,
+        db_type=db_type,
+        mask=registration.masks.get(field.name),
+        nullable=field.null,
+        data_class=registration.classes.get(field.name),
+        subject=subjects.subject_model(field, registration),
+        labels=subjects.label_dimensions(field, registration),
+    )
 
 
 def _link_plan(model: type[models.Model], connection: BaseDatabaseWrapper) -> LinkPlan | None:
@@ -271,6 +281,7 @@ def _link_plan(model: type[models.Model], connection: BaseDatabaseWrapper) -> Li
         audit={
             "masked": [c.name for c in extra if c.mask],
             **_classes((field_name, registration.classes.get(field_name)), *((c.name, c.data_class) for c in extra)),
+            **subjects.declared(registration, ()),
         },
         version=schema_version(f"{owner_label}.{field_name}", extra),
     )
@@ -291,10 +302,11 @@ def _link_plan(model: type[models.Model], connection: BaseDatabaseWrapper) -> Li
 
 def _rules_of_links(owner: Registration, through: Registration | None) -> Registration:
     """Return the rules for the fields of a link's own: those of its model, where it is registered, and its owner's."""
+    # Links have no images: what their own fields name is not told.
+    rules = replace(through or owner, subject_fields=(), label_fields={})
     if through is None:
-        return replace(owner, include_fields=frozenset())
-    masks, classes = {**owner.masks, **through.masks}, {**owner.classes, **through.classes}
-    return replace(through, masks=masks, classes=classes)
+        return replace(rules, include_fields=frozenset())
+    return replace(rules, masks={**owner.masks, **through.masks}, classes={**owner.classes, **through.classes})
 
 
 def _key_lookup(foreign_key: Any) -> str:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.db import connections
+from django.utils import timezone
 
 from auditlog import topics
 from auditlog.context import set_actor, set_reason
 from auditlog.events import record as record_event
+from auditlog.events import record_access
 from auditlog.models import AuditLog
 from consumers.projector import Projector
 from consumers.records import Batch, Partition, Record
-from doctors.models import Department, Doctor, Specialty
+from doctors.models import Appointment, Department, Doctor, Patient, Specialty
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
 
@@ -73,6 +76,46 @@ def test_memberships_and_domain_events_are_rows(projector: Projector) -> None:
     links = added.m2m or {}
     assert (links["field"], links["added"]) == ("specialties", [str(specialty.pk)])
     assert (activated.action, activated.data) == ("activated", {"previous": False})
+
+
+def test_events_are_found_by_whom_they_are_about_and_where_they_belong(projector: Projector) -> None:
+    heart, lung = (Department.objects.create(code=code, name=code) for code in ("CARD", "PULM"))
+    doctor = doctor_of(department=heart)
+    one, other = (Patient.objects.create(last_name=name) for name in ("Milner", "Noor"))
+    start = timezone.now()
+    visit = Appointment.objects.create(doctor=doctor, patient=one, start=start, end=start + timedelta(hours=1))
+    visit.patient = other
+    visit.save()
+    record_access(visit)
+    doctor.department = lung
+    doctor.save()
+    doctor.specialties.add(Specialty.objects.create(name="Cardiology"))
+    record_access(doctor)
+    project_outbox(projector)
+
+    def found(**conditions: Any) -> list[tuple[str, str]]:
+        rows = AuditLog.objects.using("default").filter(**conditions).exclude(model="doctors.specialty")
+        return list(rows.order_by("offset").values_list("model", "action"))
+
+    visits = "doctors.appointment"
+    assert found(subjects__contains=[f"doctors.patient:{one.pk}"]) == [
+        ("doctors.patient", "create"),
+        (visits, "create"),
+        (visits, "update"),
+    ]
+    assert found(subjects__contains=[f"doctors.patient:{other.pk}"]) == [
+        ("doctors.patient", "create"),
+        (visits, "update"),
+        (visits, "access"),
+    ]
+    moved = found(labels__contains=[f"department:{lung.pk}"])
+    assert moved[:2] == [("doctors.department", "create"), ("doctors.doctor", "update")]
+    assert moved[-1] == ("doctors.doctor", "access")
+    assert ("doctors.doctor", "m2m.add") not in moved
+    assert ("doctors.doctor", "m2m.add") in found(subjects__contains=[f"doctors.doctor:{doctor.pk}"])
+    assert found(labels__contains=[f"department:{heart.pk}", f"department:{lung.pk}"]) == [("doctors.doctor", "update")]
+    assert found(changed_fields__contains=["patient"]) == [(visits, "create"), (visits, "update")]
+    assert found(changed_fields__contains=["specialties"]) == [("doctors.doctor", "m2m.add")]
 
 
 def test_every_registered_model_has_its_topics() -> None:

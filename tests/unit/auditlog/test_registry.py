@@ -19,7 +19,7 @@ from auditlog.errors import RegistrationError
 from auditlog.models import ApiKey
 from auditlog.registry import AuditlogRegistry, auditlog
 from auditlog.vocabulary import FieldClass
-from tests.samples.models import Book, BookProxy, Chapter, Unwatched
+from tests.samples.models import Book, BookProxy, Chapter, Comic, Loan, Stamp, Ticket, Unwatched
 
 
 @pytest.fixture
@@ -140,6 +140,43 @@ def test_an_unknown_class_and_a_misspelt_name_of_a_classified_field_are_errors(
     settings.AUDITLOG_CLASSIFY_TRACKING_FIELDS = {}
     auditlog.register(unwatched, classify_fields={"value": FieldClass.HEALTH})
     assert check_registrations() == []
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "found"),
+    [
+        (Book, {"subject": True, "subject_fields": ["shelf"], "label_fields": {"shelf": "shelf", "code": "code"}}, []),
+        (Ticket, {"subject_fields": ["parent"], "label_fields": {"desk": "title"}}, []),
+        # The key of a reference that is itself a key.
+        (Stamp, {"subject_fields": ["card"]}, []),
+        (Book, {"subject_fields": ["shlef"], "label_fields": {"x": "cdoe"}}, ["'cdoe'", "'shlef'"]),
+        (Book, {"subject_fields": ["title"]}, ["no foreign key to a primary key"]),
+        (Loan, {"subject_fields": ["reader"]}, ["no foreign key to a primary key"]),
+        (Book, {"subject_fields": ["genres"]}, ["'genres' cannot name a subject: it is no column"]),
+        (Comic, {"subject_fields": ["shelf"]}, ["no column of the model's own table"]),
+        (Book, {"subject_fields": ["shelf"], "exclude_fields": ["shelf"]}, ["not tracked"]),
+        (Book, {"subject_fields": ["shelf"], "mask_fields": {"shelf": "hash"}}, ["masked"]),
+        (Book, {"label_fields": {"code": "code"}, "mask_fields": ["code"]}, ["'code' cannot hold the label 'code'"]),
+        (Book, {"label_fields": {"code": "code"}, "include_fields": ["title"]}, ["not tracked"]),
+        (Book, {"label_fields": {"note": "note"}}, ["JSONField holds neither"]),
+        (Book, {"label_fields": {"at": "updated_at"}}, ["DateTimeField holds neither"]),
+        (Book, {"label_fields": {"": "code"}}, ["empty or has a colon"]),
+        (Book, {"label_fields": {"a:b": "code"}}, ["empty or has a colon"]),
+    ],
+)
+def test_what_names_subjects_and_labels_is_a_column_that_everybody_sees(
+    model: type[models.Model], options: dict[str, Any], found: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = AuditlogRegistry()
+    registry.register(model, **options)
+    monkeypatch.setattr("auditlog.checks.auditlog", registry)
+    messages = check_registrations()
+    missing = [text for text in found if text in {"'cdoe'", "'shlef'"}]
+    assert [message.id for message in messages] == [
+        "auditlog.E002" if text in missing else "auditlog.E009" for text in found
+    ]
+    for message, text in zip(messages, found, strict=True):
+        assert text in message.msg
 
 
 def test_a_database_whose_writes_pass_by_is_an_error() -> None:

@@ -103,7 +103,7 @@ def test_an_event_that_declares_nothing_is_about_nobody() -> None:
     assert nobody.subjects == []
 
 
-@pytest.mark.parametrize("value", [None, True, {"$ref": "ab", "bytes": 70_000}, [1, 2], "x" * 501])
+@pytest.mark.parametrize("value", ["", None, True, {"$ref": "ab", "bytes": 70_000}, [1, 2], "x" * 501])
 def test_a_value_that_is_no_short_text_is_no_subject_and_no_label(value: Any) -> None:
     declared = event(subject_columns={"email": "shop.reader"}, label_columns={"email": "email"})
     row = row_of({**declared, "before": None, "after": {"email": value}, "op": "c"})
