@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -15,9 +16,12 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from auditlog import exact_json
+from auditlog.access import grants
+from auditlog.access.rights import Rights, rights_of_user
 from auditlog.admin_reads import RecordedReads
 from auditlog.large_values import Reference, references
-from auditlog.models import ApiKey, AuditLog
+from auditlog.models import AccessGrant, ApiKey, AuditLog
+from auditlog.models.access import SCOPES
 from auditlog.vocabulary import Action, Category
 
 LISTED_EVENTS = 10_000
@@ -25,6 +29,7 @@ LISTED_EVENTS = 10_000
 LOOKUPS = frozenset(
     {"action", "category", "model", "object_pk", "actor_id", "request_id", "occurred_at__gte", "occurred_at__lt"}
 )
+RIGHTS_ATTRIBUTE = "_auditlog_rights"
 ORIGIN = ("topic", "partition", "offset", "sequence", "schema_version")
 
 
@@ -138,6 +143,14 @@ def _value(value: Any) -> str:
     return exact_json.encode(value).decode()
 
 
+def _sees_all(request: HttpRequest) -> bool:
+    """Tell whether nothing is hidden from a user; asked several times for each page."""
+    if not hasattr(request, RIGHTS_ATTRIBUTE):
+        setattr(request, RIGHTS_ATTRIBUTE, rights_of_user(request.user))
+    rights: Rights = getattr(request, RIGHTS_ATTRIBUTE)
+    return rights.sees_everything and not rights.hidden_classes
+
+
 @admin.register(AuditLog)
 class AuditLogAdmin(RecordedReads):
     """Read-only: nobody writes the audit log by hand."""
@@ -190,6 +203,10 @@ class AuditLogAdmin(RecordedReads):
             messages.warning(request, text)
         return pages
 
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Who may see every event with every value: these pages hide nothing."""
+        return super().has_view_permission(request, obj) and _sees_all(request)
+
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:  # noqa: ARG002
         """Say whether the list may be narrowed by a lookup."""
         return lookup in LOOKUPS
@@ -207,15 +224,58 @@ class AuditLogAdmin(RecordedReads):
         return False
 
 
+class AccessGrantForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Scopes to tick; models and labels separated by commas."""
+
+    scopes = forms.TypedMultipleChoiceField(
+        choices=SCOPES,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="None: those that the holder's permissions give.",
+    )
+
+    class Meta:
+        model = AccessGrant
+        fields = ["user", "group", "api_key", "scopes", "model_names", "labels", "reason"]
+
+
 @admin.register(ApiKey)
 class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Keys are made by `manage.py api_key create`, which can show the secret once; here they are seen and revoked."""
 
-    list_display = ["name", "prefix", "user", "created_at", "expires_at", "revoked_at"]
-    fields = ["name", "prefix", "user", "created_at", "expires_at", "revoked_at"]
-    readonly_fields = ["prefix", "user", "created_at"]
+    list_display = ["name", "prefix", "user", "scopes", "created_at", "expires_at", "revoked_at"]
+    fields = ["name", "prefix", "user", "scopes", "created_at", "expires_at", "revoked_at"]
+    readonly_fields = ["prefix", "user", "scopes", "created_at"]
     list_select_related = ["user"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
         """Nobody: a key made here could not be shown."""
+        return False
+
+
+@admin.register(AccessGrant)
+class AccessGrantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Grants are made and taken back, never changed, so that each step is an event of its own."""
+
+    list_display = ["holder", "scopes", "model_names", "labels", "reason", "created_at"]
+    list_select_related = ["user", "group", "api_key"]
+    form = AccessGrantForm
+    fields = ["user", "group", "api_key", "scopes", "model_names", "labels", "reason"]
+    raw_id_fields = ["user", "api_key"]
+
+    def save_model(self, request: HttpRequest, obj: AccessGrant, form: Any, change: bool) -> None:  # noqa: ARG002
+        """Store a new grant with its event."""
+        grants.give(obj)
+
+    def delete_model(self, request: HttpRequest, obj: AccessGrant) -> None:
+        """Take a grant back with its event."""
+        grants.take_back(obj, reason=f"in the admin, by {request.user.get_username()}")
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AccessGrant]) -> None:
+        """Take several grants back, each with its event."""
+        for grant in queryset.select_related(*grants.HOLDERS):
+            self.delete_model(request, grant)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Nobody."""
         return False

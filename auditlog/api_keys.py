@@ -6,11 +6,13 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from django.db.models import Q
 
+from auditlog.access.scopes import Scope
 from auditlog.models import ApiKey
 
 PREFIX_BYTES = 6
@@ -18,10 +20,21 @@ SECRET_BYTES = 32
 KEY = re.compile(r"(?P<prefix>[0-9a-f]{12})\.(?P<secret>[A-Za-z0-9_-]{43})")
 
 
-def issue(*, user: Any, name: str, expires_at: datetime | None = None) -> str:
-    """Make a key for a user and return it in plain text: the only time that anybody sees it."""
+def issue(*, user: Any, name: str, expires_at: datetime | None = None, scopes: Iterable[Scope] = ()) -> str:
+    """
+    Make a key for a user and return it in plain text: the only time that anybody sees it.
+
+    `scopes` are what it may do of what its user may; none: everything.
+    """
     prefix, secret = secrets.token_hex(PREFIX_BYTES), secrets.token_urlsafe(SECRET_BYTES)
-    ApiKey.objects.create(user=user, name=name, prefix=prefix, secret_sha256=_digest(secret), expires_at=expires_at)
+    ApiKey.objects.create(
+        user=user,
+        name=name,
+        prefix=prefix,
+        secret_sha256=_digest(secret),
+        expires_at=expires_at,
+        scopes=sorted(scopes),
+    )
     return f"{prefix}.{secret}"
 
 

@@ -39,6 +39,8 @@ class Action(StrEnum):
     DEAD_LETTERS_REQUEUED = "dead_letters_requeued"  # records that were no events were tried again
     DEAD_LETTERS_DISCARDED = "dead_letters_discarded"  # records that are no events are to be none for good
     TOPICS_MOVED = "topics_moved"  # from here on, events of these topics go to others
+    ACCESS_GRANTED = "access_granted"  # somebody may see more of the audit log, or less of it than permissions give
+    ACCESS_REVOKED = "access_revoked"  # such a grant was taken back
     AUDIT_LOG_READ = "audit_log_read"  # somebody was shown something of the audit log
     AUDIT_LOG_EXPORTED = "audit_log_exported"  # somebody took a part of the audit log along
     AUDIT_LOG_REFUSED = "audit_log_refused"  # somebody asked the audit log and was shown nothing

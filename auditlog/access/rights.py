@@ -11,6 +11,8 @@ from typing import Any, cast
 from django.conf import settings
 from rest_framework.request import Request
 
+from auditlog.access.grants import held, reach_of
+from auditlog.access.reach import Reach, combined, narrowed
 from auditlog.access.scopes import AUDITOR_PERMISSION, AUDITOR_SCOPES, PERMISSIONS, Scope
 from auditlog.vocabulary import FieldClass
 
@@ -95,11 +97,38 @@ class Rights:
 
 
 def rights_of(request: Request) -> Rights:
-    """Return what the authenticated caller of a request may do."""
-    user, credential = request.user, cast("Any", request.auth)
-    is_key = getattr(credential, "is_api_key", False)
-    principal = f"api_key:{credential.prefix}" if is_key else f"user:{user.pk}"
-    return Rights(principal=principal, scopes=_permitted(user), actor_id=str(user.pk))
+    """
+    Return what the authenticated caller of a request may do.
+
+    At most three statements: Django's two for permissions, and one for grants.
+    """
+    credential = cast("Any", request.auth)
+    given = getattr(credential, "rights", None)
+    if isinstance(given, Rights):  # a bearer token says itself what its holder may do
+        return given
+    return rights_of_user(request.user, key=credential if getattr(credential, "is_api_key", False) else None)
+
+
+def rights_of_user(user: Any, *, key: Any = None) -> Rights:
+    """Return what a user may do, with one of their API keys (its `key_id`, `prefix` and `scopes`) or without."""
+    reach = Reach(_permitted(user))
+    # A superuser may everything; their key may be narrowed all the same.
+    needed = user.is_active and (not user.is_superuser or key is not None)
+    grants = held(user=user, key_id=getattr(key, "key_id", None)) if needed else ()
+    own = [reach_of(grant, otherwise=reach) for grant in grants if grant.api_key_id is None]
+    if own and not user.is_superuser:
+        reach = combined(own)
+    if key is not None:
+        reach = narrowed(reach, Reach(frozenset(key.scopes) or frozenset(Scope)))
+        limits = [reach_of(grant, otherwise=reach) for grant in grants if grant.api_key_id is not None]
+        reach = narrowed(reach, combined(limits)) if limits else reach
+    return Rights(
+        principal=f"user:{user.pk}" if key is None else f"api_key:{key.prefix}",
+        scopes=reach.scopes,
+        actor_id=str(user.pk),
+        models=reach.models,
+        labels=reach.labels,
+    )
 
 
 def _permitted(user: Any) -> frozenset[Scope]:

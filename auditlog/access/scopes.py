@@ -35,3 +35,8 @@ def common(one: frozenset[Scope], other: frozenset[Scope]) -> frozenset[Scope]:
     if Scope.READ in both or not all({Scope.READ, Scope.READ_OWN} & scopes for scopes in (one, other)):
         return both
     return both | {Scope.READ_OWN}
+
+
+def with_implied(scopes: frozenset[Scope]) -> frozenset[Scope]:
+    """Return the scopes together with what follows from them: to read everything includes to read the own."""
+    return scopes | {Scope.READ_OWN} if Scope.READ in scopes else scopes

@@ -10,6 +10,7 @@ from rest_framework import authentication, exceptions
 from rest_framework.request import Request
 
 from auditlog import api_keys
+from auditlog.access.scopes import Scope
 from auditlog.models import ApiKey
 
 SCHEME = "Api-Key"
@@ -22,6 +23,8 @@ class ApiKeyCredential:
 
     def __init__(self, key: ApiKey) -> None:
         self.prefix = key.prefix
+        self.key_id = key.pk
+        self.scopes = frozenset(map(Scope, key.scopes))
 
 
 class ApiKeyAuthentication(authentication.BaseAuthentication):

@@ -12,6 +12,8 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from auditlog import api_keys
+from auditlog.access.rights import rights_of_user
+from auditlog.access.scopes import Scope, with_implied
 from auditlog.models import ApiKey
 
 NAME_CHARACTERS = 100
@@ -30,6 +32,14 @@ class Command(BaseCommand):
         create.add_argument("username")
         create.add_argument("--name", required=True, help="what the key is for")
         create.add_argument("--days", type=int, help="days until it expires (default: never)")
+        create.add_argument(
+            "--scope",
+            action="append",
+            default=[],
+            choices=list(Scope),
+            metavar="SCOPE",
+            help=f"what it may do of what its user may: {', '.join(Scope)}; may be repeated (default: everything)",
+        )
         revoke = commands.add_parser("revoke", help="make a key useless")
         revoke.add_argument("prefix", help="the part before the dot")
         for command in (create, revoke, commands.add_parser("list", help="list all keys")):
@@ -56,8 +66,12 @@ class Command(BaseCommand):
         except users.DoesNotExist as exc:
             raise CommandError(f"There is no user {options['username']!r}.") from exc
         expires_at = timezone.now() + timedelta(days=days) if days else None
-        key = api_keys.issue(user=user, name=name, expires_at=expires_at)
-        return {"key": key, "prefix": key.partition(".")[0], "expires_at": expires_at}, key
+        scopes = frozenset(map(Scope, options["scope"]))
+        if missing := scopes - with_implied(rights_of_user(user).scopes):
+            raise CommandError(f"{options['username']} does not have {', '.join(sorted(missing))}.")
+        key = api_keys.issue(user=user, name=name, expires_at=expires_at, scopes=scopes)
+        report = {"key": key, "prefix": key.partition(".")[0], "expires_at": expires_at, "scopes": sorted(scopes)}
+        return report, key
 
     def _revoke(self, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
         if not api_keys.revoke(prefix=options["prefix"], now=timezone.now()):
@@ -65,7 +79,11 @@ class Command(BaseCommand):
         return {"prefix": options["prefix"], "revoked": True}, f"Revoked {options['prefix']}."
 
     def _list(self, options: dict[str, Any]) -> tuple[dict[str, Any], str]:  # noqa: ARG002
-        columns = ("prefix", "name", "user__username", "created_at", "expires_at", "revoked_at")
+        columns = ("prefix", "name", "user__username", "created_at", "expires_at", "revoked_at", "scopes")
         rows = list(ApiKey.objects.order_by("pk").values(*columns))
-        lines = [" ".join(str(value or "-") for value in row.values()) for row in rows]
+        lines = [" ".join(_word(value) for value in row.values()) for row in rows]
         return {"results": rows}, "\n".join(lines) or "There are no keys."
+
+
+def _word(value: Any) -> str:
+    return ",".join(value) or "-" if isinstance(value, list) else str(value or "-")

@@ -171,4 +171,4 @@ def test_a_key_is_seen_and_revoked_and_never_made_in_the_admin(root: Client, use
 
 def test_the_admin_registers_no_other_table_of_ours() -> None:
     ours = {model.__name__ for model in admin.site._registry if model._meta.app_label == "auditlog"}
-    assert ours == {"AuditLog", "ApiKey"}
+    assert ours == {"AuditLog", "ApiKey", "AccessGrant"}

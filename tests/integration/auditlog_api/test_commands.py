@@ -61,7 +61,7 @@ def test_keys_are_reported_as_json(user_of: UserOf) -> None:
     user_of("ada")
 
     made = json.loads(run("api_key", "create", "ada", "--name", "reporting", "--days", "2", "--json"))
-    assert set(made) == {"key", "prefix", "expires_at"}
+    assert set(made) == {"key", "prefix", "expires_at", "scopes"}
     assert made["key"].startswith(f"{made['prefix']}.")
     left = datetime.fromisoformat(made["expires_at"]) - timezone.now()
     assert timedelta(days=1, hours=23) < left <= timedelta(days=2)
