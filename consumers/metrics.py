@@ -40,8 +40,10 @@ LAST_LOOP = Gauge("auditlog_consumer_last_loop_timestamp_seconds", "When the run
 DIFFERENCE = Gauge(
     "auditlog_reconciliation_difference",
     "Events of compared minutes that only one side has: lost, or unaccounted. Zero, or somebody must look.",
-    ["kind"],
+    ["kind", "topic"],
 )
+# In place of the names of topics to which no registered model publishes any more.
+UNREGISTERED = "unregistered"
 PENDING = Gauge("auditlog_reconciliation_pending_events", "Events of compared minutes that still wait in the outbox.")
 OPEN_MINUTES = Gauge("auditlog_reconciliation_open_minutes", "Topics and minutes whose sides differ.")
 PROVEN_UNTIL = Gauge(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.db.models import Sum as Total
 
 from auditlog.partitions import existing
@@ -42,12 +42,12 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What is open."""
+    """What is open of a topic."""
 
-    minutes: int
-    lost: int
-    pending: int
-    unaccounted: int
+    minutes: int = 0
+    lost: int = 0
+    pending: int = 0
+    unaccounted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +110,11 @@ class Memory:
                 return Window(window.since, minute + MINUTE)
         return window
 
-    def totals(self) -> Totals:
-        """Return the sums of what is open."""
-        rows = self._minutes.filter(is_open=True)
-        found = rows.aggregate(lost=Total("lost"), pending=Total("pending"), unaccounted=Total("unaccounted"))
-        return Totals(rows.count(), **{name: count or 0 for name, count in found.items()})
+    def totals(self) -> dict[str, Totals]:
+        """Return the sums of what is open, by topic. Index: consumers_reconciled_open."""
+        rows = self._minutes.filter(is_open=True).values("topic").order_by("topic")
+        sums = [Total(name) for name in ("lost", "pending", "unaccounted")]
+        return {topic: Totals(*counts) for topic, *counts in rows.values_list("topic", Count("minute"), *sums)}
 
     @property
     def _minutes(self) -> QuerySet[ReconciledMinute]:

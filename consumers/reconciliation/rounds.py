@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import takewhile
 
 import structlog
 
+from auditlog import topics
 from auditlog.partitions import EPOCH
 from auditlog.queries import accounts
 from auditlog.queries.accounts import Cell, Mark, Sum, Window, minute_of
 from consumers import metrics
 from consumers.reconciliation.chains import Chains
 from consumers.reconciliation.comparison import Compared, Difference, Sides, slices
-from consumers.reconciliation.memory import Memory, Progress
+from consumers.reconciliation.memory import Memory, Progress, Totals
 from consumers.reconciliation.stored import stored
 
 log = structlog.get_logger(__name__)
@@ -192,12 +193,22 @@ class Rounds:
 
     def _measure(self, progress: Progress, seconds: float) -> None:
         totals = self.memory.totals()
-        metrics.DIFFERENCE.labels("lost").set(totals.lost)
-        metrics.DIFFERENCE.labels("unaccounted").set(totals.unaccounted)
-        metrics.PENDING.set(totals.pending)
-        metrics.OPEN_MINUTES.set(totals.minutes)
+        _measure_differences(totals)
+        metrics.PENDING.set(sum(found.pending for found in totals.values()))
+        metrics.OPEN_MINUTES.set(sum(found.minutes for found in totals.values()))
         for kind, count in Chains(self.sides).counts().items():
             metrics.CHAIN_GAPS.labels(kind).set(count)
         metrics.PROVEN_UNTIL.set(progress.closed_until.timestamp())
         metrics.ROUND_SECONDS.set(seconds)
         metrics.LAST_ROUND.set_to_current_time()
+
+
+def _measure_differences(totals: Mapping[str, Totals]) -> None:
+    """Set the difference of every registered topic, also where it is zero; all other topics are one."""
+    names = topics.all_topics()
+    for kind in ("lost", "unaccounted"):
+        counts = dict.fromkeys((*names, metrics.UNREGISTERED), 0)
+        for topic, found in totals.items():
+            counts[topic if topic in names else metrics.UNREGISTERED] += getattr(found, kind)
+        for topic, count in counts.items():
+            metrics.DIFFERENCE.labels(kind, topic).set(count)

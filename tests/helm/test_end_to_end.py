@@ -116,7 +116,9 @@ class Caller:
             return json.loads(answer.read())
 
 
-def test_a_release_runs_from_its_manifests_and_loses_nothing_when_its_pods_end(release: Release, books: Books) -> None:
+def test_a_release_runs_from_its_manifests_and_loses_nothing_when_its_pods_end(
+    release: Release, books: Books, topic_prefix: str
+) -> None:
     said = release.pod("Job", "migrations").run()
     assert "Applying auditlog.0001_outbox" in said
     release.pod("Job", "topics").run()
@@ -146,9 +148,10 @@ def test_a_release_runs_from_its_manifests_and_loses_nothing_when_its_pods_end(r
     relay.wait_until(books.settled, what="every change in the audit log")
     assert caller.ask("/api/audit/v1/events/?model=doctors.specialty&page_size=100&action=create")["results"][CHANGES]
 
+    difference = f'auditlog_reconciliation_difference{{kind="lost",topic="{topic_prefix}.doctors.specialty"}} 0.0'
     for pod, metric in ((api, "auditlog_api_request_seconds_count"), (relay, "auditlog_relay_shards 64.0"),
                         (consumer, "auditlog_consumer_events_stored_total"), (worker, "auditlog_worker_due_tasks"),
-                        (reconciler, 'auditlog_reconciliation_difference{kind="lost"} 0.0')):  # fmt: skip
+                        (reconciler, difference)):  # fmt: skip
         assert metric in pod.metrics()
     for name in ("partitions", "reconcile", "bypass"):
         release.pod("CronJob", name).run()

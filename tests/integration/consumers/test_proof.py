@@ -12,7 +12,9 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 from prometheus_client import REGISTRY
+from pytest_django.fixtures import Settings
 
+from auditlog import topics
 from auditlog.queries.accounts import MINUTE, minute_of
 from auditlog.roles import Role
 from consumers.models import ReconciledMinute
@@ -48,13 +50,19 @@ class Proof:
 
 
 @pytest.fixture
-def proof(read_model: None) -> Proof:
+def proof(read_model: None, settings: Settings) -> Proof:
+    settings.AUDITLOG_TOPIC_PREFIX = TOPIC.partition(".")[0]
     return Proof()
 
 
 def metric(name: str, **labels: str) -> float | None:
     """Return the value of a metric."""
     return REGISTRY.get_sample_value(name, labels)
+
+
+def difference(kind: str, topic: str = TOPIC) -> float | None:
+    """Return how many events of a topic differ."""
+    return metric("auditlog_reconciliation_difference", kind=kind, topic=topic)
 
 
 def remembered() -> list[tuple[str, datetime, int, bool]]:
@@ -84,7 +92,7 @@ def test_minutes_that_are_equal_are_remembered_and_not_compared_again(proof: Pro
     progress = proof.round()
     assert remembered() == [(TOPIC, minute_of(at), 1, False), (TOPIC, minute_of(at) + MINUTE, 1, False)]
     assert minute_of(timezone.now()) - 2 * MINUTE <= progress.closed_until <= minute_of(timezone.now())
-    assert metric("auditlog_reconciliation_difference", kind="lost") == 0
+    assert difference("lost") == 0
     assert proof.round().swept_until > minute_of(at)
     # Nothing but the sweep of the two minutes, and the empty minute that may have passed meanwhile.
     with connections["default"].execute_wrapper(counted := Counted()):
@@ -100,7 +108,7 @@ def test_a_topic_that_was_moved_is_one_account_with_what_it_was_moved_to(proof: 
     store(other, at=at, topic=f"{TOPIC}.v2")
     proof.round()
     assert remembered() == [(TOPIC, minute_of(at), 2, False)]
-    assert metric("auditlog_reconciliation_difference", kind="lost") == 0
+    assert difference("lost") == 0
 
 
 class Counted:
@@ -128,17 +136,32 @@ def test_lost_events_are_named_and_counted_until_they_are_stored(
     store(kept, at=at)
     proof.round()
     assert named(caplog) == [str(lost)]
-    assert metric("auditlog_reconciliation_difference", kind="lost") == 1
+    assert difference("lost") == 1
     assert metric("auditlog_reconciliation_pending_events") == 1
     assert remembered() == [(TOPIC, minute_of(at), 3, True)]
     store(lost, at=at, partition=1)
     proof.round()
-    assert metric("auditlog_reconciliation_difference", kind="lost") == 0
+    assert difference("lost") == 0
     assert remembered() == [(TOPIC, minute_of(at), 3, True)]
     execute("UPDATE auditlog_outboxevent SET parked_at = now() WHERE event_id = %s", [waiting])
     store(waiting, at=at, partition=2)
     proof.round()
     assert remembered() == [(TOPIC, minute_of(at), 3, False)]
+
+
+def test_a_difference_is_counted_for_its_own_topic_and_is_zero_for_every_other(proof: Proof) -> None:
+    at = timezone.now() - AGO
+    here, there, gone = f"{TOPIC}.events", "test.doctors.specialty", "test.doctors.of_another_time"
+    acknowledge(uuid7(at), uuid7(at), at=at, topic=here)
+    acknowledge(uuid7(at), at=at, topic=there)
+    acknowledge(uuid7(at), at=at, topic=gone)
+    proof.round()
+    lost = {topic: difference("lost", topic) for topic in (*topics.all_topics(), "unregistered")}
+    expected = {here: 2, there: 1, "unregistered": 1}
+    assert lost == {topic: expected.get(topic, 0) for topic in lost}
+    assert all(difference("unaccounted", topic) == 0 for topic in lost)
+    # The names of topics are a closed set, whatever the ledger holds.
+    assert difference("lost", gone) is None
 
 
 def test_a_minute_with_a_transaction_under_way_is_compared_again_when_it_has_ended(
@@ -160,7 +183,7 @@ def test_a_minute_with_a_transaction_under_way_is_compared_again_when_it_has_end
     progress = proof.round()
     assert progress.closed_until > minute_of(at)
     assert named(caplog) == [str(late)]
-    assert metric("auditlog_reconciliation_difference", kind="lost") == 1
+    assert difference("lost") == 1
 
 
 def _acknowledge_in(connection: psycopg.Connection[Any], event_id: Any, at: datetime) -> None:
@@ -204,10 +227,10 @@ def test_a_row_that_is_removed_after_the_ledger_has_forgotten_it_is_noticed(
     proof.round()
     assert ledger.purge(connect_as(Role.RELAY), days=1, rows=10) == 1
     proof.round()
-    assert metric("auditlog_reconciliation_difference", kind="lost") == 0
+    assert difference("lost") == 0
     execute("DELETE FROM auditlog_auditlog WHERE event_id = %s", [removed])
     proof.round()
-    assert metric("auditlog_reconciliation_difference", kind="lost") == 1
+    assert difference("lost") == 1
     assert remembered() == [(TOPIC, minute_of(at), 2, True)]
 
 
@@ -234,7 +257,7 @@ def test_an_event_that_nobody_committed_is_a_difference_once_its_minute_is_close
     store(committed, forged, at=at)
     proof.round()
     assert named(caplog) == [str(forged)]
-    assert metric("auditlog_reconciliation_difference", kind="unaccounted") == 1
+    assert difference("unaccounted") == 1
 
 
 def test_a_dead_letter_that_names_its_event_is_no_loss(proof: Proof) -> None:
@@ -263,7 +286,7 @@ def test_events_that_a_wrong_clock_dated_in_a_closed_minute_are_noticed(proof: P
     store(late, at=at, partition=1)
     proof.round()
     assert remembered() == [(TOPIC, minute_of(at), 2, False)]
-    assert metric("auditlog_reconciliation_difference", kind="unaccounted") == 0
+    assert difference("unaccounted") == 0
 
 
 def test_many_ids_that_differ_only_by_which_are_told_apart(proof: Proof) -> None:
