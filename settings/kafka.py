@@ -35,6 +35,15 @@ KAFKA_TOPIC_RETENTION_DAYS = env.integer("KAFKA_TOPIC_RETENTION_DAYS", default=0
 KAFKA_CONSUMER_GROUP = env.text("KAFKA_CONSUMER_GROUP", default="auditlog")
 # How consumers share the partitions; `consumer` needs brokers of Kafka 4.0 or later.
 KAFKA_GROUP_PROTOCOL = env.choice("KAFKA_GROUP_PROTOCOL", options=("classic", "consumer"), default="classic")
+# Name of this consumer in its group: while it is away for a short time, its partitions wait for it. Empty: none.
+KAFKA_GROUP_INSTANCE_ID = env.matching(
+    "KAFKA_GROUP_INSTANCE_ID",
+    "[A-Za-z0-9._-]{1,249}",
+    default="",
+    expectation="at most 249 letters, digits, dots, underscores and hyphens",
+)
+# So long the group waits for a consumer of which it hears nothing. By the protocol `consumer` the broker decides.
+KAFKA_SESSION_TIMEOUT_SECONDS = env.integer("KAFKA_SESSION_TIMEOUT_SECONDS", default=10, minimum=6, maximum=1_800)
 
 # `ce_source` of every event: which service it comes from, as a URI reference.
 AUDITLOG_CE_SOURCE = env.text("AUDITLOG_CE_SOURCE", default="/clinic")

@@ -3,7 +3,7 @@
 from consumers.kafka.errors import QUIET_SECONDS, ErrorReport
 from consumers.kafka.partitioner import partition_of
 from consumers.kafka.reader import TopicReader
-from consumers.kafka.source import PROPERTIES, Source
+from consumers.kafka.source import PROPERTIES, Source, membership
 from consumers.kafka.writer import NotWritten, TopicWriter
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "Source",
     "TopicReader",
     "TopicWriter",
+    "membership",
     "partition_of",
 ]

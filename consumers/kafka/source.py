@@ -77,6 +77,16 @@ GROUP_PROPERTIES: dict[str, dict[str, Any]] = {
 GROUP_SUFFIX = {"classic": "", "consumer": ".consumer"}
 
 
+def membership(protocol: str, *, instance: str, session_seconds: int) -> dict[str, Any]:
+    """
+    Return the properties of a member of a group that are its own.
+
+    With a name, `instance`, it does not leave when it ends: until its session is over, its partitions wait for it.
+    """
+    session = {"session.timeout.ms": session_seconds * 1000} if protocol == "classic" else {}
+    return session | ({"group.instance.id": instance} if instance else {})
+
+
 class Source:
     """The partitions that this process was assigned, as batches. Not safe for more than one thread."""
 
@@ -228,7 +238,11 @@ class Source:
         self._consumer.resume([_at(partition) for partition in self._positions])
 
     def close(self) -> None:
-        """Leave the group, so that others take over at once; wait for a broker that is away a few seconds at most."""
+        """
+        Leave the group, so that others take over at once; wait for a broker that is away a few seconds at most.
+
+        A member that has a name stays in the group: see `membership`.
+        """
         self._closing = True
         # With a commit under way that no broker answers, the client would wait for ever.
         leaving = threading.Thread(target=self._consumer.close, name="leave-group", daemon=True)

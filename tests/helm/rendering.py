@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "auditlog"
 SHAPES = ("smallest", "production", "restricted")
 RELEASE, NAMESPACE = "demo", "audit"
-WORKLOADS = {"Deployment", "Job", "CronJob", "Pod"}
+WORKLOADS = {"Deployment", "StatefulSet", "Job", "CronJob", "Pod"}
 
 Manifest = dict[str, Any]
 

@@ -80,7 +80,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "keda.sh/v1alpha1/TriggerAuthentication": closed("secretTargetRef", secretTargetRef=many(SECRET_TARGET)),
     "keda.sh/v1alpha1/ScaledObject": closed(
         "scaleTargetRef minReplicaCount maxReplicaCount triggers",
-        scaleTargetRef=closed("name", name=TEXT),
+        scaleTargetRef=closed("name", kind=TEXT, name=TEXT),
         minReplicaCount=NUMBER,
         maxReplicaCount=NUMBER,
         pollingInterval=NUMBER,

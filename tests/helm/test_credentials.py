@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.helm.rendering import SHAPES, Manifest, changed, render, rendered
+from tests.helm.rendering import SHAPES, Manifest, rendered
 
 SECRET_WORDS = re.compile(r"password|secret|token|_key\b|postgres://", re.IGNORECASE)
 PUBLIC = {"KAFKA_SSL_KEY_LOCATION"}
@@ -54,14 +54,6 @@ def test_values_in_plain_are_in_a_secret_a_copy_is_there_before_the_migrations_a
             s["data"].keys() for s in shown.of_kind("Secret") if s["metadata"]["name"] == name
         )
     assert "credentials were given in plain values" in shown.notes
-
-
-def test_a_changed_secret_rolls_the_pods() -> None:
-    other = render(changed("smallest", {"django.secretKey": "another"}))
-    for name, pod_before in rendered("smallest").pods().items():
-        before, after = (p["metadata"].get("annotations", {}) for p in (pod_before, other.pods()[name]))
-        if not name.startswith("Pod/"):
-            assert before["checksum/secret"] != after["checksum/secret"]
 
 
 ROLES = {

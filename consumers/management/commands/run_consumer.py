@@ -17,7 +17,7 @@ from auditlog.stopping import stop_at_signals
 from auditlog.tracing import Service
 from consumers import metrics
 from consumers.faults import ClientFailed
-from consumers.kafka import Source
+from consumers.kafka import Source, membership
 from consumers.loop import Loop, locator, wait_for_brokers
 from consumers.projector import Projector
 
@@ -57,6 +57,11 @@ def _consume(group: str, stop: threading.Event, beat: Callable[[], None]) -> Non
         group=group,
         locate=locator(projector, stop, beat),
         protocol=settings.KAFKA_GROUP_PROTOCOL,
+        properties=membership(
+            settings.KAFKA_GROUP_PROTOCOL,
+            instance=settings.KAFKA_GROUP_INSTANCE_ID,
+            session_seconds=settings.KAFKA_SESSION_TIMEOUT_SECONDS,
+        ),
     )
     metrics.LAG_SECONDS.set_function(source.lag_seconds)
     try:

@@ -4,6 +4,7 @@ The environment of a container: takes root and
   audit     the role whose address is AUDIT_DATABASE_URL, or nothing where it is the same
   hook      whether it runs before the release's own objects are there
   extra     values of the workload (extraEnv)
+  named     whether the pod's name is that of a consumer in its group
   more      a map of further plain variables
 */}}
 {{- define "auditlog.env" -}}
@@ -24,6 +25,12 @@ The environment of a container: takes root and
 - name: KAFKA_SASL_PASSWORD
   valueFrom:
     {{- include "auditlog.secretKeyRef" (dict "root" .root "existing" $values.kafka.existingSecret "key" $values.kafka.passwordKey "inline" "kafka-password" "hook" .hook) | nindent 4 }}
+{{- end }}
+{{- if .named }}
+- name: KAFKA_GROUP_INSTANCE_ID
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
 {{- end }}
 {{- $plain := merge (fromYaml (tpl (toYaml $values.config) .root)) (default dict .more) (fromYaml (include "auditlog.plainEnv" .root)) -}}
 {{- range $name, $value := $plain }}

@@ -154,3 +154,19 @@ kafka-username: {{ . | b64enc }}
 kafka-password: {{ . | b64enc }}
 {{- end }}
 {{- end -}}
+
+{{/* Annotations that change with what pods read and the chart renders, so that they roll. Of Secrets that exist already the chart
+     knows nothing: for them stands a value. */}}
+{{- define "auditlog.checksums" -}}
+checksum/config: {{ printf "%s\n%s\n%s" (include "auditlog.plainEnv" .) (tpl (toYaml .Values.config) .) (include "auditlog.extraOfKind" (dict "root" . "kind" "ConfigMap")) | sha256sum }}
+checksum/secret: {{ printf "%s\n%s\n%s" (include "auditlog.inlineSecrets" .) (tpl .Values.pods.secretsRevision .) (include "auditlog.extraOfKind" (dict "root" . "kind" "Secret")) | sha256sum }}
+{{- end -}}
+
+{{/* Those of extraObjects that are of a kind, as text: takes root and kind. */}}
+{{- define "auditlog.extraOfKind" -}}
+{{- range .root.Values.extraObjects -}}
+{{- range regexSplit "(?m)^---\\s*$" (tpl (ternary . (toYaml .) (kindIs "string" .)) $.root) -1 -}}
+{{- if eq (dig "kind" "" (fromYaml .)) $.kind }}{{ . }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

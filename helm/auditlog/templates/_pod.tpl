@@ -2,7 +2,7 @@
 The one skeleton of all pods: every rule of hardening and of placing stands here and nowhere else. Takes root, component, and
   values          the workload's values
   args            what python runs
-  env             as for "auditlog.env": database, audit, hook, more
+  env             as for "auditlog.env": database, audit, hook, named, more
   ports           named ports of the container, or nothing
   probes          whether the workload's probes are rendered
   media           whether uploaded files are reached
@@ -21,14 +21,11 @@ metadata:
     {{- with default $pods.labels $values.podLabels }}
     {{- tpl (toYaml .) $root | nindent 4 }}
     {{- end }}
-  {{- $annotations := fromYaml (tpl (toYaml (default $pods.annotations $values.podAnnotations)) $root) }}
-  {{- with include "auditlog.inlineSecrets" $root }}
-  {{- $_ := set $annotations "checksum/secret" (sha256sum .) }}
-  {{- end }}
-  {{- with $annotations }}
   annotations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
+    {{- include "auditlog.checksums" $root | nindent 4 }}
+    {{- with default $pods.annotations $values.podAnnotations }}
+    {{- tpl (toYaml .) $root | nindent 4 }}
+    {{- end }}
 spec:
   {{- if ne .serviceAccount "-" }}
   serviceAccountName: {{ .serviceAccount }}

@@ -18,6 +18,39 @@ spec:
     {{- include "auditlog.pod" (merge (dict "probes" true "serviceAccount" (include "auditlog.serviceAccountName" .root)) .) | nindent 4 }}
 {{- end -}}
 
+{{/* A StatefulSet, for pods that keep their names and nothing else: takes what "auditlog.deployment" takes. */}}
+{{- define "auditlog.statefulSet" -}}
+apiVersion: v1
+kind: Service
+metadata:
+  {{- include "auditlog.metadata" (dict "root" .root "component" .component) | nindent 2 }}
+spec:
+  # A StatefulSet must have one. It leads nowhere.
+  clusterIP: None
+  selector:
+    {{- include "auditlog.selectorLabels" . | nindent 4 }}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata:
+  {{- include "auditlog.metadata" (dict "root" .root "component" .component) | nindent 2 }}
+spec:
+  serviceName: {{ include "auditlog.fullname" .root }}-{{ .component }}
+  {{- if not .scaled }}
+  replicas: {{ .values.replicas }}
+  {{- end }}
+  revisionHistoryLimit: {{ .root.Values.pods.revisionHistoryLimit }}
+  # A pod that does not start must not hold up the others. A new version replaces one after the other all the same.
+  podManagementPolicy: Parallel
+  updateStrategy:
+    type: RollingUpdate
+  selector:
+    matchLabels:
+      {{- include "auditlog.selectorLabels" . | nindent 6 }}
+  template:
+    {{- include "auditlog.pod" (merge (dict "probes" true "serviceAccount" (include "auditlog.serviceAccountName" .root)) .) | nindent 4 }}
+{{- end -}}
+
 {{/* A PodDisruptionBudget: takes root, component, values, and scaler where there is one. */}}
 {{- define "auditlog.pdb" -}}
 {{- if and .values.enabled .values.pdb.enabled (include "auditlog.several" .) }}
