@@ -92,7 +92,7 @@ def words_of(text: str) -> tuple[str, ...]:
 
     :raises Refused: if there are none, too many, or one is too long.
     """
-    words = tuple(dict.fromkeys(text.casefold().split()))
+    words = tuple(dict.fromkeys(text.split()))
     if not words or len(words) > MOST_WORDS or any(len(word) > WORD_CHARACTERS for word in words):
         raise Refused("invalid_text", f"Give 1 to {MOST_WORDS} words of up to {WORD_CHARACTERS} characters.")
     return words
