@@ -38,6 +38,7 @@ OWN_TABLES: dict[str, dict[Role, str]] = {
     "auditlog_auditlog": {Role.CONSUMER: "SELECT, INSERT", Role.READER: "SELECT"},
     "auditlog_eventshape": {Role.CONSUMER: "SELECT, INSERT", Role.READER: "SELECT"},
     "auditlog_contentchunk": {Role.CONSUMER: "SELECT, INSERT", Role.READER: "SELECT"},
+    "auditlog_lateevent": {Role.CONSUMER: "SELECT, INSERT", Role.READER: "SELECT"},
     "auditlog_consumeroffset": {Role.CONSUMER: "SELECT, INSERT, UPDATE", Role.READER: "SELECT"},
     # Written by a trigger, which runs as the owner.
     "auditlog_rollup": {Role.READER: "SELECT"},

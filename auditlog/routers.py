@@ -12,6 +12,7 @@ READ_MODEL_ALIAS = "audit"
 READ_MODEL_TABLES = frozenset(
     {
         *("auditlog.auditlog", "auditlog.eventshape", "auditlog.contentchunk", "auditlog.consumeroffset"),
+        "auditlog.lateevent",
         *("consumers.deadletter", "consumers.reconciledminute", "consumers.reconciliationprogress"),
         "consumers.chaingap",
         *("auditlog.rollup", "auditlog.rollupbacklog"),

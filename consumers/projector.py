@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,9 @@ from django.utils import timezone
 
 from auditlog import partitions, topics, tracing
 from auditlog.partitions import time_of
+from auditlog.queries.positions import leading_group
 from auditlog.routers import READ_MODEL_ALIAS
-from consumers import contents, deadletters, metrics, offsets
+from consumers import contents, deadletters, late, metrics, offsets
 from consumers.contents import Chunk
 from consumers.deadletters import Undeliverable
 from consumers.decode import Horizon, Rejected, Row, decode
@@ -50,6 +51,7 @@ INSERT INTO auditlog_auditlog (stored_at, {COLUMNS})
 SELECT clock_timestamp(), {COLUMNS} FROM auditlog_stage
 ON CONFLICT (event_id) DO NOTHING
 """
+STORE_LATE = late.STORE.format(columns=COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +109,13 @@ class Projector:
         try:
             with transaction.atomic(using=self.alias, durable=True):
                 # First, so that a consumer that has lost its partitions does no work.
-                offsets.move(
+                passed = offsets.move(
                     connections[self.alias],
                     group=self.group,
                     expected=batch.expected,
                     following=batch.next_offsets(),
                 )
-                new, dead = self._keep(readable)
+                new, dead = self._keep(readable, passed if self.group == leading_group() else None)
                 deadletters.insert(connections[self.alias], dead)
         except OffsetConflict:
             metrics.OFFSET_CONFLICTS.inc()
@@ -131,8 +133,12 @@ class Projector:
         return stored
 
     def store_again(self, records: Sequence[Record]) -> list[Undeliverable]:
-        """Store records in the caller's transaction, whatever the offsets say; return those that cannot be events."""
-        _new, dead = self._keep(self._read(records))
+        """
+        Store records in the caller's transaction, whatever the offsets say; return those that cannot be events.
+
+        What is stored here is late, wherever the consumers are.
+        """
+        _new, dead = self._keep(self._read(records), None)
         return dead
 
     def open_dead_letters(self) -> dict[str, int]:
@@ -165,12 +171,20 @@ class Projector:
         rows, refused = self._decoded(record for record in records if record.partition.topic not in blobs)
         return _Readable(rows, chunks, [*dead, *refused])
 
-    def _keep(self, readable: _Readable) -> tuple[int, list[Undeliverable]]:
-        """Store in the caller's transaction; return how many events are new, and what cannot be an event."""
+    def _keep(self, readable: _Readable, passed: Mapping[Partition, int] | None) -> tuple[int, list[Undeliverable]]:
+        """
+        Store in the caller's transaction; return how many events are new, and what cannot be an event.
+
+        Events below the offsets of `passed` are late; without it, all are.
+        """
+        again, ordinary = _parted(readable.rows, passed)
+        if again:
+            late.lock(connections[self.alias])
         self.shapes.keep(connections[self.alias])
-        inserted, refused = self._insert(readable.rows)
+        behind, refused_behind = self._insert(again, STORE_LATE)
+        inserted, refused = self._insert(ordinary, STORE)
         kept, damaged = contents.store(connections[self.alias], readable.chunks)
-        return inserted + kept, [*readable.dead, *refused, *damaged]
+        return behind + inserted + kept, [*readable.dead, *refused_behind, *refused, *damaged]
 
     def _decoded(self, records: Iterable[Record]) -> tuple[list[tuple[Record, Row]], list[Undeliverable]]:
         earliest, end = partitions.horizon(now=self.clock(), months_ahead=settings.AUDITLOG_PARTITION_MONTHS_AHEAD)
@@ -185,13 +199,13 @@ class Projector:
                     dead.append(Undeliverable(record, reason, detail))
         return rows, dead
 
-    def _insert(self, rows: Sequence[tuple[Record, Row]]) -> tuple[int, list[Undeliverable]]:
+    def _insert(self, rows: Sequence[tuple[Record, Row]], statement: str) -> tuple[int, list[Undeliverable]]:
         """Insert rows in the caller's transaction; halve until the one that the database refuses is found."""
         if not rows:
             return 0, []
         try:
             with transaction.atomic(using=self.alias):
-                return self._copy([row for _record, row in rows]), []
+                return self._copy([row for _record, row in rows], statement), []
         except DATABASE_ERRORS as exc:
             if not is_data_error(exc):
                 raise
@@ -199,11 +213,11 @@ class Projector:
                 record = rows[0][0]
                 return 0, [Undeliverable(record, DeadLetterReason.REFUSED_BY_DATABASE, described(exc))]
         middle = len(rows) // 2
-        first, first_dead = self._insert(rows[:middle])
-        second, second_dead = self._insert(rows[middle:])
+        first, first_dead = self._insert(rows[:middle], statement)
+        second, second_dead = self._insert(rows[middle:], statement)
         return first + second, first_dead + second_dead
 
-    def _copy(self, rows: Sequence[Row]) -> int:
+    def _copy(self, rows: Sequence[Row], statement: str) -> int:
         connection = connections[self.alias]
         made = partitions.ensure(connection, (time_of(row.event_id) for row in rows))
         if made:
@@ -214,7 +228,7 @@ class Projector:
             with cursor.copy(COPY) as copy:
                 for row in rows:
                     copy.write_row(row)
-            cursor.execute(STORE)
+            cursor.execute(statement)
             count: int = cursor.rowcount
             return count
 
@@ -266,6 +280,18 @@ def _chunks(records: Iterable[Record]) -> tuple[list[tuple[Record, Chunk]], list
             case Rejected(reason, detail):
                 dead.append(Undeliverable(record, reason, detail))
     return chunks, dead
+
+
+def _parted(
+    rows: Sequence[tuple[Record, Row]], passed: Mapping[Partition, int] | None
+) -> tuple[Sequence[tuple[Record, Row]], Sequence[tuple[Record, Row]]]:
+    """Return the rows that are late, and the others."""
+    if passed is None:
+        return rows, ()
+    if not passed:
+        return (), rows
+    again = [(record, row) for record, row in rows if record.offset < passed.get(record.partition, 0)]
+    return again, [(record, row) for record, row in rows if record.offset >= passed.get(record.partition, 0)]
 
 
 def _where(record: Record) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from auditlog.models.access import AccessGrant, ApiKey
 from auditlog.models.outbox import LedgerBeginning, OutboxEvent, OutboxLedger
-from auditlog.models.read_model import AuditLog, ConsumerOffset, ContentChunk, EventShape
+from auditlog.models.read_model import AuditLog, ConsumerOffset, ContentChunk, EventShape, LateEvent
 from auditlog.models.rollups import Rollup, RollupBacklog
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "ConsumerOffset",
     "ContentChunk",
     "EventShape",
+    "LateEvent",
     "LedgerBeginning",
     "OutboxEvent",
     "OutboxLedger",

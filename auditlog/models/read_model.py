@@ -64,6 +64,8 @@ class AuditLog(models.Model):
 
     # Names whose values were taken out for a caller; see `auditlog.access.redaction`. No column.
     redacted: Sequence[str] = ()
+    # The number of a LateEvent. Null: positions had not passed the offset when the row was stored.
+    late = models.BigIntegerField(null=True)
 
     objects: ClassVar[models.Manager[AuditLog]]
 
@@ -149,6 +151,8 @@ class ConsumerOffset(models.Model):
     topic = models.TextField()
     partition = models.IntegerField()
     next_offset = models.BigIntegerField()
+    # Null but after a move back, or where another group was before: what is stored below it is late.
+    again_until = models.BigIntegerField(null=True)
     updated_at = models.DateTimeField()
 
     objects: ClassVar[models.Manager[ConsumerOffset]]
@@ -158,3 +162,24 @@ class ConsumerOffset(models.Model):
 
     def __str__(self) -> str:
         return f"{self.group} {self.topic}[{self.partition}] at {self.next_offset}"
+
+
+class LateEvent(models.Model):
+    """
+    An event that was stored where a position had passed: by a repair, say, or out of a dead letter. Append-only.
+
+    Numbered in the order of commits, in the transaction of the row, which has the number too: `consumers.late`. One
+    whose row the owner removed, and that is stored again, has another number.
+    """
+
+    number = models.BigIntegerField(primary_key=True)
+    event_id = models.UUIDField()
+
+    objects: ClassVar[models.Manager[LateEvent]]
+
+    class Meta:
+        verbose_name = "late event"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.event_id}"

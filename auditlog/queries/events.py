@@ -24,7 +24,7 @@ DETAIL_COLUMNS = frozenset(
     }
 )
 # Never answered themselves.
-INTERNAL_COLUMNS = frozenset({"shape", "on_behalf_of_id"})
+INTERNAL_COLUMNS = frozenset({"shape", "on_behalf_of_id", "late"})
 
 
 @dataclass(frozen=True, slots=True)

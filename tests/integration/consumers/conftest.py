@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.conf import LazySettings
 from django.db import connections
 
 from auditlog.models import AuditLog
@@ -76,8 +77,9 @@ def acting_as(role: Role, *, alias: str = "audit") -> Iterator[None]:
 
 
 @pytest.fixture
-def projector(read_model: None) -> Iterator[Projector]:
-    """A projector with the consumer's rights."""
+def projector(read_model: None, settings: LazySettings) -> Iterator[Projector]:
+    """A projector with the consumer's rights, of the group whose offsets are positions."""
+    settings.KAFKA_CONSUMER_GROUP = GROUP
     with acting_as(Role.CONSUMER):
         yield Projector(group=GROUP)
 

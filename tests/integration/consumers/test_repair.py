@@ -66,9 +66,10 @@ class Stand:
             return [record for at, (start, end) in bounds.items() for record in reader.read(at, start=start, end=end)]
 
     def stored(self) -> dict[UUID, dict[str, Any]]:
-        """Return the rows without the time at which they were stored."""
+        """Return the rows without when they were stored."""
         rows = AuditLog.objects.using("default").filter(event_id__in=self.ids).values()
-        return {row["event_id"]: {name: value for name, value in row.items() if name != "stored_at"} for row in rows}
+        when = {"stored_at", "late"}
+        return {row["event_id"]: {name: value for name, value in row.items() if name not in when} for row in rows}
 
 
 @pytest.fixture
