@@ -31,6 +31,7 @@ EVENT_FIELDS = [
     "remote_addr",
     "reason",
     "sequence",
+    "redacted",
 ]
 # What lists show where they are asked for it.
 INCLUDED_FIELDS = [
@@ -83,10 +84,16 @@ JSON_FIELDS: dict[str, type[serializers.JSONField]] = {
 class EventSerializer(serializers.ModelSerializer[AuditLog]):
     """One event of a list."""
 
+    redacted = serializers.SerializerMethodField(help_text="The fields whose values are kept from the caller.")
+
     class Meta:
         model = AuditLog
         fields = EVENT_FIELDS
         read_only_fields = EVENT_FIELDS
+
+    def get_redacted(self, event: AuditLog) -> list[str]:
+        """Return what redaction replaced."""
+        return list(getattr(event, "redacted", ()))
 
     # Declared as attributes, `data` and `context` would hide what the framework calls so.
     def build_standard_field(self, field_name: str, model_field: Any) -> tuple[Any, dict[str, Any]]:
@@ -106,7 +113,7 @@ class EventDetailSerializer(EventSerializer):
 
 def shown(event: AuditLog, *, include: Collection[str] = ()) -> dict[str, Any]:
     """Return an event as a list shows it, and the members of the single event that are included."""
-    members: dict[str, Any] = {**EventSerializer(event).data, "redacted": list(getattr(event, "redacted", ()))}
+    members: dict[str, Any] = dict(EventSerializer(event).data)
     if include:
         details = EventDetailSerializer(event)
         for name, field in details.fields.items():

@@ -20,9 +20,12 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audi
 EVENTS = "/api/audit/v1/events/"
 LISTED = {
     "event_id", "occurred_at", "stored_at", "model", "object_pk", "object_repr", "action", "category", "changes", "m2m",
-    "data", "actor", "request_id", "transaction_id", "remote_addr", "reason", "sequence",
+    "data", "actor", "request_id", "transaction_id", "remote_addr", "reason", "sequence", "redacted",
 }  # fmt: skip
-DETAILS = {"before", "after", "context", "masked", "topic", "partition", "offset"}
+DETAILS = {
+    "before", "after", "context", "masked", "topic", "partition", "offset", "session", "trace_id", "schema_version",
+    "subjects", "labels", "changed_fields",
+}  # fmt: skip
 ACTOR = {"id": "7", "repr": "m.okonkwo", "type": "user", "on_behalf_of": None}
 
 
@@ -44,8 +47,9 @@ def test_a_listed_event_has_the_shape_of_the_contract(client: APIClient, store: 
     answer = response.json()
 
     assert (response["Content-Type"], response["Cache-Control"]) == ("application/json", "no-store")
-    assert set(answer) == {"results", "next", "previous", "window", "count"}
+    assert set(answer) == {"results", "next", "previous", "window", "count", "policy_filters"}
     assert (answer["next"], answer["previous"], answer["count"]) == (None, None, None)
+    assert answer["policy_filters"] == []
     (event,) = answer["results"]
     assert set(event) == LISTED
     stored_at = event.pop("stored_at")
@@ -67,6 +71,7 @@ def test_a_listed_event_has_the_shape_of_the_contract(client: APIClient, store: 
         "remote_addr": "192.0.2.7",
         "reason": None,
         "sequence": "00000001:00000000000000010000",
+        "redacted": [],
     }
 
 
@@ -88,6 +93,12 @@ def test_a_single_event_has_both_images_and_its_origin(client: APIClient, store:
         "topic": "audit.doctors.doctor",
         "partition": 0,
         "offset": 0,
+        "session": None,
+        "trace_id": None,
+        "schema_version": None,
+        "subjects": [],
+        "labels": [],
+        "changed_fields": [],
     }
     assert client.get(f"{EVENTS}{str(event_id).upper()}/").json() == event
 

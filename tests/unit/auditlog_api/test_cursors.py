@@ -1,66 +1,90 @@
-"""Positions survive the way through a cursor, and only on the terms on which they were given out."""
+"""Places survive the way through a cursor, and only on the terms on which they were given out."""
 
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.http import QueryDict
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auditlog.access.rights import Rights
+from auditlog.access.scopes import Scope
 from auditlog.api import cursors
+from auditlog.api.cursors import Place
 from auditlog.api.problems import InvalidCursor
-from auditlog.queries.events import Order, Position
+from auditlog.queries.events import Position
+from auditlog.queries.sorting import BY_SEQUENCE, BY_TIME, Sort
 
 INSTANTS = st.datetimes(datetime(1971, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 PATH = "/api/audit/v1/events/"
+AUDITOR = Rights(principal="user:1", scopes=frozenset({Scope.READ}))
+PLACE = Place(Position("1", uuid.UUID(int=1)), None, None, None)
 
 
 @given(
-    instant=INSTANTS, event_id=st.uuids(), newer=st.booleans(), since=st.none() | INSTANTS, until=st.none() | INSTANTS
+    instant=INSTANTS,
+    event_id=st.uuids(),
+    backwards=st.booleans(),
+    since=st.none() | INSTANTS,
+    until=st.none() | INSTANTS,
 )
-def test_a_position_in_time_comes_back_exactly(
-    instant: datetime, event_id: uuid.UUID, newer: bool, since: datetime | None, until: datetime | None
+def test_a_place_in_time_comes_back_exactly(
+    instant: datetime, event_id: uuid.UUID, backwards: bool, since: datetime | None, until: datetime | None
 ) -> None:
-    position = Position(instant, event_id, newer)
-    cursor = cursors.encode(position, bound_to="x", since=since, until=until)
+    place = Place(Position(instant, event_id, backwards), since, until, None)
 
-    assert cursors.decode(cursor, bound_to="x", order=Order.TIME) == (position, since, until)
+    assert cursors.decode(cursors.encode(place, bound_to="x"), bound_to="x", sort=BY_TIME) == place
 
 
-@given(sequence=st.from_regex(r"[0-9A-F]{8}:[0-9]{20}", fullmatch=True), event_id=st.uuids(), newer=st.booleans())
-def test_a_position_in_commit_order_comes_back_exactly(sequence: str, event_id: uuid.UUID, newer: bool) -> None:
-    position = Position(sequence, event_id, newer)
-    cursor = cursors.encode(position, bound_to="x", since=None, until=None)
+@given(
+    key=st.text(), name=st.sampled_from(["sequence", "actor", "model"]), event_id=st.uuids(), backwards=st.booleans()
+)
+def test_a_place_in_another_order_comes_back_exactly(key: str, name: str, event_id: uuid.UUID, backwards: bool) -> None:
+    place = Place(Position(key, event_id, backwards), None, None, None)
 
-    assert cursors.decode(cursor, bound_to="x", order=Order.SEQUENCE) == (position, None, None)
+    assert cursors.decode(cursors.encode(place, bound_to="x"), bound_to="x", sort=Sort(name)) == place
 
 
 @given(st.text())
 def test_no_other_text_is_a_cursor(text: str) -> None:
     with pytest.raises(InvalidCursor):
-        cursors.decode(text, bound_to="x", order=Order.TIME)
+        cursors.decode(text, bound_to="x", sort=BY_TIME)
 
 
 def test_a_cursor_of_another_caller_is_none() -> None:
-    cursor = cursors.encode(Position("1", uuid.uuid4()), bound_to="x", since=None, until=None)
+    cursor = cursors.encode(PLACE, bound_to="x")
 
     with pytest.raises(InvalidCursor):
-        cursors.decode(cursor, bound_to="y", order=Order.SEQUENCE)
+        cursors.decode(cursor, bound_to="y", sort=BY_SEQUENCE)
 
 
-def test_what_a_cursor_is_bound_to_is_the_path_the_caller_and_the_filters_in_any_order() -> None:
-    def bound(query: str, *, path: str = PATH, principal: int = 1) -> str:
-        return cursors.binding(path=path, query=QueryDict(query), principal=principal)
+def test_a_cursor_that_is_too_old_is_none(settings: Any) -> None:
+    cursor = cursors.encode(PLACE, bound_to="x")
+    assert cursors.decode(cursor, bound_to="x", sort=BY_SEQUENCE) == PLACE
+
+    settings.AUDITLOG_CURSOR_SECONDS = -1
+    with pytest.raises(InvalidCursor):
+        cursors.decode(cursor, bound_to="x", sort=BY_SEQUENCE)
+
+
+def test_a_cursor_is_bound_to_the_question_the_caller_and_their_rights() -> None:
+    def bound(query: str, *, path: str = PATH, body: Any = None, rights: Rights = AUDITOR) -> str:
+        return cursors.binding(path=path, query=QueryDict(query), body=body, rights=rights)
 
     original = bound("model=a.b&action=create&action=update")
-    assert bound("action=update&action=create&model=a.b&page_size=5&cursor=x") == original
+    assert bound("action=update&action=create&model=a.b&page_size=5&cursor=x&fields=model") == original
     others = [
         bound("model=a.b&action=create"),
         bound("model=a.b&action=create&action=update&actor=1"),
         bound("model=a.b&action=create&action=update", path="/api/audit/v1/objects/a.b/1/timeline/"),
-        bound("model=a.b&action=create&action=update", principal=2),
+        bound("model=a.b&action=create&action=update", body={"filter": {"text": "a"}}),
+        bound("model=a.b&action=create&action=update", body={"filter": {"text": "b"}}),
+        bound("model=a.b&action=create&action=update", rights=replace(AUDITOR, principal="user:2")),
+        bound("model=a.b&action=create&action=update", rights=replace(AUDITOR, models=frozenset({"a.b"}))),
     ]
-    assert len({original, *others}) == 5
+    assert len({original, *others}) == 8
