@@ -35,5 +35,7 @@ AUDITLOG_RATE_LIMIT_TOKENS = env.integer("AUDITLOG_RATE_LIMIT_TOKENS", default=6
 AUDITLOG_RATE_LIMIT_ANONYMOUS_TOKENS = env.integer("AUDITLOG_RATE_LIMIT_ANONYMOUS_TOKENS", default=60)
 # Whoever may see values of restricted classes has to say why, in the header X-Audit-Reason.
 AUDITLOG_DEMAND_REASON = env.boolean("AUDITLOG_DEMAND_REASON", default=False)
+# The database works on a statistic, or on the count of a list, for this long at most.
+AUDITLOG_QUERY_TIMEOUT_SECONDS = env.integer("AUDITLOG_QUERY_TIMEOUT_SECONDS", default=5, minimum=1, maximum=600)
 # A walk through pages goes on for this long after its last answer; seconds.
 AUDITLOG_CURSOR_SECONDS = env.integer("AUDITLOG_CURSOR_SECONDS", default=86_400, minimum=60, maximum=2_592_000)

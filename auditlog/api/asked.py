@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -153,14 +154,14 @@ def count_of(text: str) -> CountKind:
     return CountKind(_one_of(text, [str(kind) for kind in CountKind], "invalid_count"))
 
 
-def names_of(names: list[str], known: list[str]) -> tuple[str, ...]:
+def names_of(names: list[str], known: Collection[str]) -> tuple[str, ...]:
     """
     Return the members of an event that are named.
 
     :raises Refused: if one is not among those `known`.
     """
     for name in names:
-        _one_of(name, known, "unknown_field")
+        _one_of(name, [*known], "unknown_field")
     return tuple(dict.fromkeys(names))
 
 

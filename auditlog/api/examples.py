@@ -49,6 +49,11 @@ PROBLEMS: dict[Code, tuple[tuple[int, ...], str, list[dict[str, str]]]] = {
     Code.PAYLOAD_TOO_LARGE: ((413,), "The body is larger than this service accepts.", []),
     Code.THROTTLED: ((429,), "Request was throttled. Expected available in 42 seconds.", []),
     Code.UNAVAILABLE: ((503, 500), "A database does not answer at the moment: try again later.", []),
+    Code.TOO_EXPENSIVE: (
+        (400,),
+        "The question takes too long to answer: choose a shorter window or a narrower filter.",
+        [],
+    ),
     Code.CONTENT_PENDING: ((503,), "The content of this value has not arrived completely: try again later.", []),
 }
 
@@ -90,7 +95,27 @@ PAGE = {
 }
 
 # By the name of the schema.
-COMPONENTS: dict[str, Any] = {"Event": EVENT, "EventDetail": DETAIL, "EventPage": PAGE}
+COUNTED = {
+    "count": {"value": 4711, "kind": "exact", "counted_from": None},
+    "source": "rollup",
+    "window": WINDOW,
+    "policy_filters": [],
+}
+FACET = {"results": [{"value": "7", "name": "m.okonkwo", "count": 1204}], "values": 38, "others": 3507}
+HISTOGRAM = {
+    "bucket": "day",
+    "tz": "Europe/Vienna",
+    "buckets": [{"from": "2026-11-22T00:00:00+01:00", "to": "2026-11-23T00:00:00+01:00", "count": 311}],
+    **COUNTED,
+}
+COMPONENTS: dict[str, Any] = {
+    "Event": EVENT,
+    "EventDetail": DETAIL,
+    "EventPage": PAGE,
+    "Histogram": HISTOGRAM,
+    "Top": {"by": "actor", **FACET, **COUNTED},
+    "Facets": {"facets": {"actor": FACET}, **COUNTED},
+}
 # Where a schema has no name, or its example would not do: by operation and status, "body" for what is sent.
 OPERATIONS: dict[tuple[str, str], Any] = {
     ("audit_event_value", "200"): "The whole biography, all 70,002 bytes of it …",

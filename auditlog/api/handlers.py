@@ -14,7 +14,9 @@ from django.views import csrf, defaults
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
+from auditlog.api import problems
 from auditlog.api.problems import CODES, SAFE_METHODS, Code, PayloadTooLarge, Unavailable, answer, problem
+from auditlog.queries.limits import TooExpensive
 
 API_PREFIX = "/api/"
 log = structlog.get_logger(__name__)
@@ -97,6 +99,8 @@ def _translated(exc: Exception) -> exceptions.APIException | None:  # noqa: PLR0
             return exceptions.PermissionDenied()
         case SuspiciousOperation() | BadRequest() | MultiPartParserError() | UnreadablePostError():
             return exceptions.ParseError("The request cannot be understood.")
+        case TooExpensive():
+            return problems.TooExpensive()
         case OperationalError() | InterfaceError():
             log.warning("api.database_unavailable", error=type(exc).__name__)
             return Unavailable()

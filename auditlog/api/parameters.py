@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -51,13 +51,19 @@ Errors = dict[str, Wrong]
 
 
 def parse(
-    query: QueryDict, *, known: frozenset[str], now: datetime, default_days: int | None, sort: Sort = BY_TIME
+    query: QueryDict,
+    *,
+    known: frozenset[str],
+    now: datetime,
+    default_days: int | None,
+    sort: Sort = BY_TIME,
+    members: Collection[str] = DETAIL_FIELDS,
 ) -> Asked:
     """
     Return what a request asks for; `default_days` None means that no window applies by default.
 
     Times carry an offset (a naive one is refused: nobody knows what it means); `to` is exclusive. `sort` is the order
-    where none is asked for.
+    where none is asked for; `members` are what `fields` may name.
 
     :raises InvalidFilter: naming every parameter that is wrong.
     """
@@ -67,7 +73,7 @@ def parse(
     page_size = _read(query, "page_size", errors, _page_size, DEFAULT_PAGE_SIZE)
     order = _read(query, "sort", errors, sort_of, sort)
     count = _read(query, "count", errors, count_of, CountKind.NONE)
-    fields = _read(query, "fields", errors, lambda text: names_of(text.split(","), DETAIL_FIELDS), None)
+    fields = _read(query, "fields", errors, lambda text: names_of(text.split(","), members), None)
     include = _read(query, "include", errors, lambda text: names_of(text.split(","), INCLUDED_FIELDS), None)
     if errors:
         raise InvalidFilter(errors)

@@ -34,6 +34,7 @@ class Code(StrEnum):
     CONFLICT = "conflict"
     UNAVAILABLE = "unavailable"
     CONTENT_PENDING = "content_pending"
+    TOO_EXPENSIVE = "too_expensive"
     REASON_REQUIRED = "reason_required"
 
 
@@ -86,6 +87,13 @@ class ReasonRequired(exceptions.PermissionDenied):
     """AUDITLOG_DEMAND_REASON, and no reason was given."""
 
     default_detail = "Say why you ask, in the header X-Audit-Reason: you would see values of restricted classes."
+
+
+class TooExpensive(exceptions.APIException):
+    """A question that the database may not work on any longer."""
+
+    status_code = 400
+    default_detail = "The question takes too long to answer: choose a shorter window or a narrower filter."
 
 
 class InvalidFilter(exceptions.ValidationError):
@@ -151,11 +159,13 @@ def problem(
     return Problem(code, members)
 
 
-def _code(error: exceptions.APIException, method: str | None) -> Code:
+def _code(error: exceptions.APIException, method: str | None) -> Code:  # noqa: PLR0911 - one for each kind
     if isinstance(error, InvalidCursor):
         return Code.INVALID_CURSOR
     if isinstance(error, InvalidSearch):
         return Code.INVALID_FILTER
+    if isinstance(error, TooExpensive):
+        return Code.TOO_EXPENSIVE
     if isinstance(error, ContentPending):
         return Code.CONTENT_PENDING
     if isinstance(error, ReasonRequired):

@@ -70,9 +70,12 @@ SORTING = [
     ),
     COUNT,
 ]
-PAGING = [
+WINDOW = [
     OpenApiParameter("from", OpenApiTypes.DATETIME, description="From this time on; needs an offset."),
     OpenApiParameter("to", OpenApiTypes.DATETIME, description="Up to and without this time; needs an offset."),
+]
+PAGING = [
+    *WINDOW,
     OpenApiParameter(
         "page_size",
         {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE_SIZE},

@@ -154,6 +154,74 @@ class EventPageSerializer(serializers.Serializer[Any]):
     )
 
 
+class CountedSerializer(serializers.Serializer[Any]):
+    """How many events were counted."""
+
+    value = serializers.IntegerField()
+    kind = serializers.ChoiceField([str(CountKind.EXACT), str(CountKind.CAPPED)])
+    counted_from = serializers.DateTimeField(
+        allow_null=True, help_text="Where the count is capped: the events of the window from this time on were counted."
+    )
+
+
+class StatisticsSerializer(serializers.Serializer[Any]):
+    """What each answer about counts says of them."""
+
+    count = CountedSerializer()
+    source = serializers.ChoiceField(  # type: ignore[assignment]
+        ["rollup", "rows"], help_text="What was counted: the counts of hours, or the events."
+    )
+    window = WindowSerializer()
+    policy_filters = serializers.ListField(child=serializers.ChoiceField(["own", "models", "labels"]))
+
+
+class FacetSerializer(serializers.Serializer[Any]):
+    """The most frequent values of one dimension."""
+
+    results = inline_serializer(
+        "FacetValue",
+        {
+            "value": serializers.CharField(allow_null=True, help_text="Null: events that have none."),
+            "name": serializers.CharField(allow_null=True, help_text="What the actor's newest event calls them."),
+            "count": serializers.IntegerField(),
+        },
+        many=True,
+    )
+    values = serializers.IntegerField(help_text="How many different values there are.")
+    others = serializers.IntegerField(help_text="How often the values occur that are not among the results.")
+
+
+class TopSerializer(FacetSerializer, StatisticsSerializer):
+    """The most frequent values, and what they were counted from."""
+
+    by = serializers.CharField()
+
+
+class FacetsSerializer(StatisticsSerializer):
+    """The most frequent values of several dimensions."""
+
+    facets = serializers.DictField(child=FacetSerializer())
+
+
+class BucketSerializer(serializers.Serializer[Any]):
+    """A span of the calendar, and how many events of the window are in it."""
+
+    to = serializers.DateTimeField()
+    count = serializers.IntegerField()
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """Return the fields, with `from`, which cannot be written as an attribute."""
+        return {"from": serializers.DateTimeField(), **super().get_fields()}
+
+
+class HistogramSerializer(StatisticsSerializer):
+    """The events of each bucket."""
+
+    bucket = serializers.ChoiceField(["hour", "day", "week", "month"])
+    tz = serializers.CharField()
+    buckets = BucketSerializer(many=True)
+
+
 # A serializer class cannot declare `errors`: it is what the framework calls its own findings.
 ProblemSerializer = inline_serializer(
     "Problem",

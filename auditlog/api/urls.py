@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from auditlog.api.views import events, objects
+from auditlog.api.views import events, objects, statistics
 
 
 class KeyConverter(StringConverter):
@@ -22,4 +22,7 @@ urlpatterns = [
     path("events/<str:event_id>/", events.EventDetail.as_view(), name="audit-event"),
     path("events/<str:event_id>/values/<str:sha256>/", events.EventValue.as_view(), name="audit-value"),
     path("objects/<str:model>/<key:object_pk>/timeline/", objects.ObjectTimeline.as_view(), name="audit-timeline"),
+    path("stats/histogram/", statistics.EventHistogram.as_view(), name="audit-histogram"),
+    path("stats/top/", statistics.TopValues.as_view(), name="audit-top"),
+    path("stats/facets/", statistics.EventFacets.as_view(), name="audit-facets"),
 ]
