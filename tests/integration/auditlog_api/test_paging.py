@@ -5,8 +5,10 @@ from __future__ import annotations
 import ipaddress
 import uuid
 from datetime import timedelta
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import psycopg
 import pytest
 from django.core import signing
 from hypothesis import HealthCheck, given, settings
@@ -27,6 +29,11 @@ from tests.integration.auditlog_api.conftest import NEWEST, Store, UserOf
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
 
 EVENTS = "/api/audit/v1/events/"
+OFFSET = b"""
+INSERT INTO auditlog_consumeroffset ("group", topic, partition, next_offset, updated_at)
+VALUES ('auditlog', %s, 0, %s, now())
+ON CONFLICT ("group", topic, partition) DO UPDATE SET next_offset = excluded.next_offset
+"""
 ALL = Rights(principal="user:1", scopes=frozenset({Scope.READ}))
 # Of columns that may be null.
 VALUES: list[dict[str, object]] = [
@@ -63,6 +70,26 @@ def test_a_walk_meets_every_event_once_while_others_are_stored(client: APIClient
     met = [event_id for page in reversed(back) for event_id in page]
     assert [event_id for event_id in met if event_id in before] == seen[:9]
     assert len(met) == len(set(met)) == 9 + 4
+
+
+def test_the_pages_of_a_walk_are_what_was_stored_at_its_first(
+    client: APIClient, store: Store, consumer: psycopg.Connection[Any]
+) -> None:
+    def arrive(minutes: int, offset: int) -> str:
+        event_id = store(minutes, topic="audit.pinned", offset=offset)
+        consumer.execute(OFFSET, ["audit.pinned", offset + 1])
+        return str(event_id)
+
+    before = [arrive(minutes, offset=10 - minutes) for minutes in (10, 8, 6, 4, 2)][::-1]
+    first = client.get(EVENTS, {"page_size": 2}).json()
+    # Newer ones, and one into the midst of what is still to come.
+    arrive(0, offset=11), arrive(5, offset=12)
+
+    rest = pages(client, first["next"], "next")
+    assert [[event["event_id"] for event in first["results"]], *rest] == [before[:2], before[2:4], before[4:]]
+    second = client.get(first["next"]).json()
+    assert pages(client, second["previous"], "previous") == [before[:2]]
+    assert len(client.get(EVENTS).json()["results"]) == 7
 
 
 def test_a_walk_keeps_its_default_window(client: APIClient, store: Store) -> None:
