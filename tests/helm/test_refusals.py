@@ -8,6 +8,7 @@ import pytest
 
 from tests.helm.rendering import HelmError, changed, render
 
+JOB = {"args": ["audit_reconcile"], "schedule": "@daily", "database": "reader", "audit": "reader"}
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("smallest", {"image.repository": ""}, "image.repository is empty"),
     ("smallest", {"kafka.bootstrapServers": ""}, "kafka.bootstrapServers is empty"),
@@ -29,6 +30,11 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("smallest", {"relay.drainSeconds": 45}, "relay.terminationGracePeriodSeconds must be more"),
     ("production", {"api.autoscaling.maxReplicas": 1}, "api.autoscaling.minReplicas is more"),
     ("production", {"consumer.keda.maxReplicas": 25}, "consumer.keda.maxReplicas is more than kafka.topicPartitions"),
+    (
+        "smallest",
+        {"extraCronJobs": {"relay": JOB}},
+        "extraCronJobs.relay has the name of a workload",
+    ),
     ("production", {"mail.host": ""}, "mail.existingSecret is set and mail.host is empty"),
     ("smallest", {"ports.http": 9464}, "ports.http and ports.metrics are the same"),
     ("production", {"api.ingress.hosts": []}, "api.ingress.hosts is empty"),

@@ -9,6 +9,7 @@ import pytest
 from auditlog.heartbeat import RunLoop
 from consumers.kafka import PROPERTIES
 from tests.helm.rendering import NAMESPACE, SHAPES, Manifest, changed, render, rendered, values_of
+from tests.helm.schemas import problems
 
 SECRET_WORDS = re.compile(r"password|secret|token|_key\b|postgres://", re.IGNORECASE)
 PUBLIC = {"KAFKA_SSL_KEY_LOCATION"}
@@ -85,6 +86,21 @@ def test_jobs_end_and_do_not_overlap() -> None:
         assert cron["spec"]["concurrencyPolicy"] == "Forbid"
         assert cron["spec"]["timeZone"] == "Etc/UTC"
         assert cron["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"] > 0
+
+
+def test_a_further_cron_job_has_the_command_and_roles_that_it_names_and_is_otherwise_as_the_others() -> None:
+    proof = {"args": ["audit_reconcile", "--chains"], "schedule": "0 5 * * 0", "database": "reader", "audit": "reader",
+             "activeDeadlineSeconds": 7200}  # fmt: skip
+    shown = render(changed("production", {"extraCronJobs": {"chains": proof}}))
+    cron, own = shown.one("CronJob", "chains")["spec"], shown.one("CronJob", "partitions")["spec"]
+    assert cron["schedule"] == "0 5 * * 0"
+    assert cron["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 7200
+    assert {key for key in cron | own if cron.get(key) != own.get(key)} == {"schedule", "jobTemplate"}
+    assert shown.container("CronJob", "chains")["args"] == ["manage.py", "audit_reconcile", "--chains"]
+    assert shown.secret_of("CronJob", "chains", "DATABASE_URL") == ("auditlog-database", "reader-url")
+    assert shown.secret_of("CronJob", "chains", "AUDIT_DATABASE_URL") == ("auditlog-read-model", "reader-url")
+    assert shown.one("NetworkPolicy", "chains")["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert [problem for manifest in shown.manifests for problem in problems(manifest, version="1.30")] == []
 
 
 def test_no_probe_asks_kafka_and_no_liveness_asks_a_server() -> None:
