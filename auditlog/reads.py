@@ -22,6 +22,8 @@ from auditlog.vocabulary import Action, Category
 
 log = structlog.get_logger(__name__)
 
+# What calls of the audit log are called.
+ACTIONS = (Action.AUDIT_LOG_READ, Action.AUDIT_LOG_EXPORTED, Action.AUDIT_LOG_REFUSED)
 # Bytes of the JSON text of what was asked, beyond which its beginning and a digest are kept.
 ASKED_BYTES = 4_000
 PATH_CHARACTERS = 512

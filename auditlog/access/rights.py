@@ -79,7 +79,7 @@ class Rights:
         """Return the classes of fields whose values are kept from this caller."""
         if Scope.READ_SENSITIVE in self.scopes:
             return frozenset()
-        return frozenset(getattr(settings, "AUDITLOG_RESTRICTED_CLASSES", RESTRICTED_CLASSES))
+        return restricted_classes()
 
     @property
     def digest(self) -> str:
@@ -94,6 +94,11 @@ class Rights:
         }
         text = json.dumps(members, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARACTERS]
+
+
+def restricted_classes() -> frozenset[str]:
+    """Return the classes of fields whose values only some may see."""
+    return frozenset(getattr(settings, "AUDITLOG_RESTRICTED_CLASSES", RESTRICTED_CLASSES))
 
 
 def rights_of(request: Request) -> Rights:

@@ -23,6 +23,7 @@ MEANINGS = {
     Field.CATEGORY: "`read`, `write`, `admin`, `security`; repeated or separated by commas.",
     Field.MODEL: "`app_label.model`, or `app_label.*`.",
     Field.OBJECT: "The primary key as text.",
+    Field.OBJECT_REPR: "What the object was called; one that ends with `*` stands for all that begin so.",
     Field.SUBJECT: "Whom the event is about: `doctors.patient:42`.",
     Field.LABEL: "Where the event belongs: `department:3`.",
     Field.IP: "The client's address, or a network: `192.0.2.0/24`.",

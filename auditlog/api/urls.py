@@ -5,7 +5,11 @@ from __future__ import annotations
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
+<<<<<<< HEAD
 from auditlog.api.views import events, objects, statistics
+=======
+from auditlog.api.views import access_log, events, objects
+>>>>>>> 525f787 (Make each call of the audit API an event, or answer 503; limit rates; show who looked)
 
 
 class KeyConverter(StringConverter):
@@ -17,6 +21,7 @@ class KeyConverter(StringConverter):
 register_converter(KeyConverter, "key")
 
 urlpatterns = [
+    path("access-log/", access_log.AccessLog.as_view(), name="audit-access-log"),
     path("events/", events.EventList.as_view(), name="audit-events"),
     path("events/search/", events.EventSearch.as_view(), name="audit-search"),
     path("events/<str:event_id>/", events.EventDetail.as_view(), name="audit-event"),

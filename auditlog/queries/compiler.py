@@ -48,6 +48,7 @@ COLUMNS = {
     Field.CATEGORY: "category",
     Field.MODEL: "model",
     Field.OBJECT: "object_pk",
+    Field.OBJECT_REPR: "object_repr",
     Field.IP: "remote_addr",
     Field.REQUEST: "request_id",
     Field.SESSION: "session",

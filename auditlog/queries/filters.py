@@ -31,6 +31,7 @@ class Field(StrEnum):
     CATEGORY = "category"
     MODEL = "model"
     OBJECT = "object_pk"
+    OBJECT_REPR = "object_repr"
     SUBJECT = "subject"
     LABEL = "label"
     IP = "ip"
@@ -42,7 +43,7 @@ class Field(StrEnum):
 
 
 # Those of which a beginning may be given.
-WITH_PREFIX: Final = frozenset({Field.ACTION, Field.REASON, Field.MODEL})
+WITH_PREFIX: Final = frozenset({Field.ACTION, Field.REASON, Field.MODEL, Field.OBJECT_REPR})
 
 
 class Unset:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from django.apps import apps
+from django.db import transaction
 from django.http import Http404
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -19,10 +20,11 @@ from rest_framework.views import APIView
 
 from auditlog.access.rights import Rights, rights_of
 from auditlog.access.wall import behind_wall
-from auditlog.api import parameters, serializers
+from auditlog.api import parameters, rate_limits, reads, serializers
 from auditlog.api.asked import MODEL
 from auditlog.api.renderers import ExactJSONRenderer
 from auditlog.queries import events
+from auditlog.rates import Allowance
 
 PROBLEMS = {(status, "application/problem+json"): serializers.ProblemSerializer for status in (400, 401, 403, 404, 503)}
 TEXT = OpenApiTypes.STR
@@ -49,19 +51,43 @@ class Noted:
 
 
 class AuditView(APIView):
-    """A resource for those who read the audit log: each query runs with the caller's rights, behind the wall."""
+    """
+    A resource for those who read the audit log: each query runs with the caller's rights, behind the wall.
+
+    Each call is an event before its answer leaves, and uses up tokens of the caller.
+    """
 
     permission_classes = [MayRead]
     renderer_classes = [ExactJSONRenderer]
+    # Tokens of the rate limit that a call costs.
+    cost = 1
     # Stands between the caller and everything that the handler reads.
     rights: Rights
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """Return the view; never in the transaction of a request, which would take the event of a refusal back."""
+        return transaction.non_atomic_requests(super().as_view(**initkwargs))
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Check who calls, and open the wall for what they may see."""
         self.noted = Noted()
+        self.allowance: Allowance | None = None
         super().initial(request, *args, **kwargs)
-        self.rights = rights_of(request)
+        self.rights = self.rights_for(request)
+        reads.demand_reason(request, self.rights)
         self._wall.enter_context(behind_wall(self.rights))
+
+    def check_permissions(self, request: Request) -> None:
+        """Count the call before anything is looked up for it, then check that the caller may make it."""
+        if request.user.is_authenticated:
+            self.allowance = rate_limits.use_of_principal(rights_of(request).principal, cost=self.cost)
+            rate_limits.check(self.allowance)
+        super().check_permissions(request)
+
+    def rights_for(self, request: Request) -> Rights:
+        """Return what the caller may see here."""
+        return rights_of(request)
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer a request; the wall is closed when the answer is made."""
@@ -74,8 +100,11 @@ class AuditView(APIView):
         self.noted.asked.update(asked or {})
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Keep answers out of every cache: the next reader may not be an auditor."""
-        answer = super().finalize_response(request, response, *args, **kwargs)
+        """Record the call; keep the answer out of every cache: the next reader may not be an auditor."""
+        answer = super().finalize_response(
+            request, cast("Any", reads.accounted(self, request, response)), *args, **kwargs
+        )
+        rate_limits.show(self.allowance, answer)
         answer["Cache-Control"] = "no-store"
         return answer
 

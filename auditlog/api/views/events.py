@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from auditlog.access.redaction import redacted
-from auditlog.api import parameters, search, serializers
+from auditlog.api import etags, parameters, search, serializers
 from auditlog.api.problems import ContentPending, InvalidFilter
 from auditlog.api.schema import FILTERS, PAGE, PAGING, SEARCH_BODY, SORTING
 from auditlog.api.streams import streamed
@@ -68,13 +68,20 @@ class EventDetail(AuditView):
     @extend_schema(
         operation_id="audit_event",
         parameters=[OpenApiParameter("event_id", OpenApiTypes.UUID, "path")],
-        responses={(200, "application/json"): serializers.EventDetailSerializer, **PROBLEMS},
+        responses={
+            (200, "application/json"): OpenApiResponse(
+                serializers.EventDetailSerializer, "The event. It never changes: ask again with its ETag."
+            ),
+            304: OpenApiResponse(description="`If-None-Match` names the ETag."),
+            **PROBLEMS,
+        },
     )
-    def get(self, request: Request, event_id: str) -> Response:
+    def get(self, request: Request, event_id: str) -> HttpResponseBase:
         """Return everything that is stored of an event."""
         self.no_parameters(request)
         event = self.event(event_id)
-        return Response(serializers.shown(redacted(event, self.rights), include=serializers.INCLUDED_FIELDS))
+        shown = serializers.shown(redacted(event, self.rights), include=serializers.INCLUDED_FIELDS)
+        return etags.answer(request, shown, rights=self.rights)
 
     def event(self, event_id: str) -> AuditLog:
         """

@@ -13,7 +13,8 @@ from django.utils import timezone
 from psycopg.types.json import Jsonb
 from rest_framework.test import APIClient
 
-from tests.integration.auditlog_api.conftest import NEWEST, Store, event_id_at
+from tests.conftest import Events
+from tests.integration.auditlog_api.conftest import NEWEST, Store, UserOf, event_id_at
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
 
@@ -272,3 +273,25 @@ def test_text_of_events_is_written_as_it_is(client: APIClient, store: Store) -> 
     assert "ä ☃ \\u2028" in answer.content.decode()
     indented = client.get(f"{EVENTS}{event_id}/", headers={"accept": "application/json; indent=2"})
     assert indented.content.startswith(b'{\n  "event_id"')
+
+
+def test_an_event_that_a_caller_has_is_not_sent_again(
+    client: APIClient, user_of: UserOf, store: Store, events: Events
+) -> None:
+    path = f"/api/audit/v1/events/{store()}/"
+    other = APIClient()
+    other.force_login(user_of("other"))
+    etag = client.get(path)["ETag"]
+    events()
+    for given in (etag, f"W/{etag}", f'"x", {etag}', "*"):
+        again = client.get(path, headers={"if-none-match": given})
+        assert (again.status_code, again.content, again["ETag"]) == (304, b"", etag)
+        assert again["Cache-Control"] == "no-store"
+    assert client.get(path, headers={"if-none-match": '"x"'}).status_code == 200
+    # The validator of one caller is none for another.
+    theirs = other.get(path, headers={"if-none-match": etag})
+    assert theirs.status_code == 200
+    assert theirs["ETag"] != etag
+    # Who was told that nothing has changed has read it.
+    recorded = [event["audit"]["data"] for event in events()]
+    assert [(data["status"], data["rows"]) for data in recorded] == [(304, 1)] * 4 + [(200, 1)] * 2
