@@ -5,11 +5,7 @@ from __future__ import annotations
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-<<<<<<< HEAD
-from auditlog.api.views import events, objects, statistics
-=======
-from auditlog.api.views import access_log, events, objects
->>>>>>> 525f787 (Make each call of the audit API an event, or answer 503; limit rates; show who looked)
+from auditlog.api.views import access_log, events, objects, statistics
 
 
 class KeyConverter(StringConverter):
