@@ -57,7 +57,7 @@ PROBLEMS: dict[Code, tuple[tuple[int, ...], str, list[dict[str, str]]]] = {
     Code.CONTENT_PENDING: ((503,), "The content of this value has not arrived completely: try again later.", []),
 }
 
-EVENT = {
+EVENT: dict[str, Any] = {
     "event_id": EVENT_ID,
     "occurred_at": "2026-11-23T09:05:00.000001Z",
     "stored_at": "2026-11-23T09:05:00.412345Z",
@@ -75,8 +75,9 @@ EVENT = {
     "remote_addr": "192.0.2.7",
     "reason": None,
     "sequence": "00000001:00000000000000004711",
+    "redacted": [],
 }
-DETAIL = {
+DETAIL: dict[str, Any] = {
     **EVENT,
     "before": {"id": 17, "email": "a@example.org", "tax_id": "***"},
     "after": {"id": 17, "email": "b@example.org", "tax_id": "***"},
@@ -85,13 +86,41 @@ DETAIL = {
     "topic": "audit.doctors.doctor",
     "partition": 3,
     "offset": 4711,
+    "session": None,
+    "trace_id": None,
+    "schema_version": "doctors.doctor:3f9c2a",
+    "subjects": ["doctors.doctor:17"],
+    "labels": ["department:3"],
+    "changed_fields": ["email"],
 }
-PAGE = {
+PAGE: dict[str, Any] = {
     "results": [EVENT],
     "next": f"{SERVICE}/api/audit/v1/events/?cursor=WyI1ZjA1Il0:1vNq",
     "previous": None,
     "window": WINDOW,
     "count": None,
+    "policy_filters": [],
+}
+CALL = {
+    **EVENT,
+    "model": "auditlog.system",
+    "object_pk": "api_key:0a1b2c3d4e5f",
+    "object_repr": "audit-timeline",
+    "action": "audit_log_read",
+    "category": "read",
+    "changes": None,
+    "data": {
+        "operation": "audit-timeline",
+        "principal": "api_key:0a1b2c3d4e5f",
+        "method": "GET",
+        "path": "/api/audit/v1/objects/doctors.patient/42/timeline/",
+        "asked": {"filter": {"field": "object_pk", "in": ["42"]}, "sort": "-sequence", "page_size": 100},
+        "rows": 12,
+        "status": 200,
+        "code": None,
+    },
+    "actor": {**ACTOR, "type": "api_key"},
+    "reason": "Access review 2026-Q4",
 }
 
 # By the name of the schema.
@@ -118,6 +147,24 @@ COMPONENTS: dict[str, Any] = {
 }
 # Where a schema has no name, or its example would not do: by operation and status, "body" for what is sent.
 OPERATIONS: dict[tuple[str, str], Any] = {
+    ("audit_access_log", "200"): {
+        **PAGE,
+        "results": [CALL],
+        "next": f"{SERVICE}/api/audit/v1/access-log/?cursor=WyI1ZjA1Il0:1vNq",
+    },
+    ("audit_events_search", "body"): {
+        "filter": {
+            "and": [
+                {"field": "model", "is": "doctors.doctor"},
+                {"changed": "email", "old": "a@example.org"},
+                {"not": {"field": "actor", "in": ["7", "8"]}},
+            ]
+        },
+        "from": "2026-10-24T09:10:00Z",
+        "sort": "-occurred_at",
+        "page_size": 50,
+        "count": "capped",
+    },
     ("audit_event_value", "200"): "The whole biography, all 70,002 bytes of it …",
 }
 

@@ -65,7 +65,7 @@ def test_calls_say_who_asked_what_and_why(client: APIClient, key: str, store: St
     events()
     reason = {"x-audit-reason": "  Access   review\t2026-Q4 "}
 
-    assert client.get(EVENTS, {"model": "doctors.doctor", "page_size": 1}, headers=reason).status_code == 200
+    assert client.get(f"{EVENTS}?model=doctors.doctor&page_size=1", headers=reason).status_code == 200
     (audit,) = told(events)
     assert facts(audit) == ("audit_log_read", "read", "audit-events", 200, 1)
     assert audit["object_pk"] == audit["data"]["principal"] == f"api_key:{key.partition('.')[0]}"
@@ -182,20 +182,19 @@ def test_a_call_costs_one_statement_to_be_recorded_and_no_broker(
     with CaptureQueriesContext(connections["default"]) as captured:
         assert client.get(EVENTS).status_code == 200
     recorded = [query["sql"] for query in captured if "auditlog_record" in query["sql"]]
-    # The key with its user, two kinds of permissions, and the event.
-    assert (len(recorded), len(captured)) == (1, 4)
+    # The last one: before it stand the key with its user, permissions and grants.
+    assert recorded == [captured[len(captured) - 1]["sql"]]
 
 
 def test_values_of_fields_that_may_be_hidden_are_not_kept(client: APIClient, store: Store, events: Events) -> None:
     store()
     events()
-    for field, value in (("tax_id", "900-70-0001"), ("email", "a@example.org"), ("nothing_has_it", "secret")):
-        assert client.get(EVENTS, {"changed_field": field, "old": value}).status_code == 200
+    for asked in ("tax_id&old=900-70-0001", "email&old=a@example.org", "nothing_has_it&old=secret"):
+        assert client.get(f"{EVENTS}?changed_field={asked}").status_code == 200
     search = {"filter": {"not": {"changed": "tax_id", "new_in": ["900-70-0002"]}}}
     assert client.post(f"{EVENTS}search/", search).status_code == 200
-    asked = [audit["data"]["asked"]["filter"] for audit in told(events)]
     hidden = {"$redacted": "asked"}
-    assert asked == [
+    assert [audit["data"]["asked"]["filter"] for audit in told(events)] == [
         {"changed": "tax_id", "old_in": hidden},
         {"changed": "email", "old_in": ["a@example.org"]},
         {"changed": "nothing_has_it", "old_in": hidden},
