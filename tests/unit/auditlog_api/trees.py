@@ -30,6 +30,7 @@ VALUES: dict[Field, list[str]] = {
     Field.CATEGORY: ["read", "write"],
     Field.MODEL: ["shop.order", "shop.item"],
     Field.OBJECT: ["1", '["a",2]'],
+    Field.OBJECT_REPR: ["Ada Byron", "adam"],
     Field.SUBJECT: ["shop.person:1", "shop.person:2"],
     Field.LABEL: ["shop:north", "shop:south"],
     Field.IP: ["192.0.2.7", "192.0.2.8", "2001:db8::1"],
