@@ -9,10 +9,12 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, models, router
 
+from auditlog.access.wall import stands
 from auditlog.capture.compilers import installed_on
 from auditlog.capture.subjects import is_key_of_another
 from auditlog.completeness.coverage import bypassing_methods
 from auditlog.completeness.facts import obstacle_of_table
+from auditlog.models import AuditLog
 from auditlog.registry import MASKED_BY_DEFAULT, Registration, auditlog, global_classes, global_names
 from auditlog.vocabulary import FieldClass
 
@@ -79,6 +81,21 @@ def check_tables(databases: Collection[str] | None = None, **_kwargs: Any) -> li
         )
         for model, obstacle in obstacles
         if obstacle
+    ]
+
+
+@register(Tags.database, deploy=True)
+def check_row_security(databases: Collection[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
+    """Find an audit log whose readers no row security holds back: only the queries' own conditions do."""
+    alias = router.db_for_read(AuditLog)
+    if alias not in (databases or ()) or connections[alias].vendor != "postgresql" or stands(connections[alias]):
+        return []
+    return [
+        Warning(
+            f"Callers who may see a part of the audit log are held back by no row security on {alias!r}.",
+            hint="Run audit_roles --admin-url …, then migrate, and let the alias connect as auditlog_reader.",
+            id="auditlog.W021",
+        )
     ]
 
 

@@ -14,7 +14,10 @@ from typing import Any
 import psycopg
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 from psycopg import sql
+
+from auditlog.access import policies
 
 
 class Role(StrEnum):
@@ -72,6 +75,7 @@ SELECT p.oid::regprocedure::text FROM pg_proc p
 WHERE p.pronamespace = current_schema()::regnamespace AND starts_with(p.proname, %s)
   AND pg_has_role(current_user, p.proowner, 'USAGE')
 """
+IS_MEMBER = "SELECT pg_has_role(%s, %s, 'MEMBER')"
 EXISTING_ROLES = "SELECT count(*) FROM pg_roles WHERE rolname = ANY(%s)"
 
 
@@ -90,6 +94,11 @@ def create_roles(connection: psycopg.Connection[Any], *, database: str, password
         if password := passwords.get(role):
             statement = sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}")
             connection.execute(statement.format(sql.Identifier(role), sql.Literal(password)))
+    if connection.execute(EXISTING_ROLES, [[policies.RESTRICTED]]).fetchone() != (1,):
+        connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(policies.RESTRICTED)))
+    if connection.execute(IS_MEMBER, [Role.READER, policies.RESTRICTED]).fetchone() != (True,):
+        member = sql.SQL("GRANT {} TO {}").format(sql.Identifier(policies.RESTRICTED), sql.Identifier(Role.READER))
+        connection.execute(member)
     exists = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
     statement = sql.SQL("ALTER DATABASE {} OWNER TO {}" if exists else "CREATE DATABASE {} OWNER {}")
     connection.execute(statement.format(sql.Identifier(database), sql.Identifier(Role.OWNER)))
@@ -116,7 +125,19 @@ def grant(connection: BaseDatabaseWrapper) -> bool:
                 # The name comes from regprocedure, which quotes it.
                 cursor.execute(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC")
                 cursor.execute(f"GRANT EXECUTE ON FUNCTION {function} TO {', '.join(roles)}")
+        if policies.build(cursor):
+            _grant_to_restricted(cursor)
     return True
+
+
+def _grant_to_restricted(cursor: CursorWrapper) -> None:
+    cursor.execute(RELATIONS)
+    role = sql.Identifier(policies.RESTRICTED)
+    for name, is_sequence in cursor.fetchall():
+        relation = _relation(name, is_sequence=is_sequence)
+        cursor.execute(sql.SQL("REVOKE ALL ON {} FROM {}").format(relation, role))
+        if name in policies.READ_BY_RESTRICTED:
+            cursor.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(relation, role))
 
 
 def rights_on(table: str) -> Mapping[Role, str]:
@@ -130,11 +151,15 @@ def rights_on(table: str) -> Mapping[Role, str]:
 
 
 def _grants(name: str, *, is_sequence: bool) -> Iterator[sql.Composed]:
-    relation = sql.SQL("SEQUENCE {}" if is_sequence else "TABLE {}").format(sql.Identifier(name))
+    relation = _relation(name, is_sequence=is_sequence)
     roles = sql.SQL(", ").join(sql.Identifier(role) for role in Role if role is not Role.OWNER)
     yield sql.SQL("REVOKE ALL ON {} FROM {}").format(relation, roles)
     for role, privileges in (_sequence_rights(name) if is_sequence else rights_on(name)).items():
         yield sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(privileges), relation, sql.Identifier(role))
+
+
+def _relation(name: str, *, is_sequence: bool) -> sql.Composed:
+    return sql.SQL("SEQUENCE {}" if is_sequence else "TABLE {}").format(sql.Identifier(name))
 
 
 def _sequence_rights(name: str) -> Mapping[Role, str]:

@@ -23,6 +23,8 @@ RESTRICTED_CLASSES = frozenset(
     }
 )
 DIGEST_CHARACTERS = 32
+# Where a request keeps the rights of its caller.
+FOUND = "_auditlog_rights"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +105,20 @@ def restricted_classes() -> frozenset[str]:
 
 def rights_of(request: Request) -> Rights:
     """
-    Return what the authenticated caller of a request may do.
+    Return what the authenticated caller of a request may do; found out once for each request.
 
     At most three statements: Django's two for permissions, and one for grants.
     """
+    known = getattr(request, FOUND, None)
+    if isinstance(known, Rights):
+        return known
     credential = cast("Any", request.auth)
-    given = getattr(credential, "rights", None)
-    if isinstance(given, Rights):  # a bearer token says itself what its holder may do
-        return given
-    return rights_of_user(request.user, key=credential if getattr(credential, "is_api_key", False) else None)
+    rights = getattr(credential, "rights", None)
+    if not isinstance(rights, Rights):  # a bearer token says itself what its holder may do
+        is_key = getattr(credential, "is_api_key", False)
+        rights = rights_of_user(request.user, key=credential if is_key else None)
+    setattr(request, FOUND, rights)
+    return rights
 
 
 def rights_of_user(user: Any, *, key: Any = None) -> Rights:

@@ -10,14 +10,17 @@ import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections
 
+from auditlog.access import policies
 from auditlog.roles import Role, create_roles, grant
+
+NO_ROW_SECURITY = "Run audit_roles with --admin-url, then migrate."
 
 
 class Command(BaseCommand):
     """See `help`."""
 
     help = (
-        "Create the five database roles and the database (--admin-url), or, without it, give each role its rights on "
+        "Create the database roles and the database (--admin-url), or, without it, give each role its rights on "
         "the existing tables; `migrate` does the latter by itself. Passwords are read from the environment: "
         "AUDITLOG_OWNER_PASSWORD, AUDITLOG_APP_PASSWORD, AUDITLOG_RELAY_PASSWORD, AUDITLOG_CONSUMER_PASSWORD, "
         "AUDITLOG_READER_PASSWORD."
@@ -40,7 +43,7 @@ class Command(BaseCommand):
             granted = self._grant()
             if not granted:
                 raise CommandError("The roles do not exist: run audit_roles with --admin-url first.")
-            report = {"granted": granted}
+            report = {"granted": granted, "row_security": self._secured(granted)}
         self.stdout.write(json.dumps(report) if options["json"] else _sentence(report))
 
     def _grant(self) -> list[str]:
@@ -48,6 +51,9 @@ class Command(BaseCommand):
             return [alias for alias in connections if grant(connections[alias])]
         except DatabaseError as exc:
             raise CommandError(f"The database did not do it: {exc}") from exc
+
+    def _secured(self, aliases: list[str]) -> list[str]:
+        return [alias for alias in aliases if policies.stand(connections[alias], reader=Role.READER)]
 
     def _create(self, admin_url: str, database: str) -> None:
         passwords = {role.value: os.environ.get(f"{role.value.upper()}_PASSWORD", "") for role in Role}
@@ -65,4 +71,6 @@ class Command(BaseCommand):
 def _sentence(report: dict[str, Any]) -> str:
     if "created" in report:
         return f"Roles {', '.join(report['created'])} and database {report['database']} are ready."
-    return f"Rights were given on {', '.join(report['granted'])}."
+    secured = ", ".join(report["row_security"])
+    wall = f"Row security stands on {secured}." if secured else f"There is no row security. {NO_ROW_SECURITY}"
+    return f"Rights were given on {', '.join(report['granted'])}. {wall}"

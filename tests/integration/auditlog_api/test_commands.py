@@ -17,6 +17,7 @@ from django.utils import timezone
 from psycopg import sql
 
 from auditlog import api_keys, partitions
+from auditlog.checks import check_row_security
 from auditlog.models import ApiKey
 from auditlog.roles import Role
 from tests.integration.auditlog_api.conftest import UserOf, partition_names
@@ -140,10 +141,28 @@ def test_rights_that_were_lost_are_given_again(as_owner: psycopg.Connection[Any]
     as_owner.execute("GRANT DELETE ON auditlog_auditlog TO auditlog_reader")
     held = "SELECT has_table_privilege('auditlog_reader', 'auditlog_auditlog', %s)"
 
-    assert json.loads(run("audit_roles", "--json")) == {"granted": ["default", "audit"]}
+    both = ["default", "audit"]
+    assert json.loads(run("audit_roles", "--json")) == {"granted": both, "row_security": both}
     assert as_owner.execute(held, ["SELECT"]).fetchone() == (True,)
     assert as_owner.execute(held, ["DELETE"]).fetchone() == (False,)
-    assert run("audit_roles") == "Rights were given on default, audit."
+    assert run("audit_roles") == "Rights were given on default, audit. Row security stands on default, audit."
+
+
+def test_row_security_that_is_missing_is_said_and_built_again(as_owner: psycopg.Connection[Any]) -> None:
+    as_owner.execute("ALTER TABLE auditlog_auditlog DISABLE ROW LEVEL SECURITY")
+    try:
+        assert json.loads(run("audit_roles", "--json"))["row_security"] == []
+        said = run("audit_roles")
+        assert [warning.id for warning in check_row_security(databases=["audit"])] == ["auditlog.W021"]
+    finally:
+        as_owner.execute("ALTER TABLE auditlog_auditlog ENABLE ROW LEVEL SECURITY")
+    assert said.endswith("There is no row security. Run audit_roles with --admin-url, then migrate.")
+
+    as_owner.execute("DROP POLICY auditlog_restricted ON auditlog_auditlog")
+    assert json.loads(run("audit_roles", "--json"))["row_security"] == ["default", "audit"]
+    with acting_as(Role.READER):
+        assert check_row_security(databases=["audit"]) == []
+    assert check_row_security(databases=[]) == []
 
 
 def test_roles_and_their_database_are_made_by_a_superuser(

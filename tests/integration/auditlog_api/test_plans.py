@@ -51,9 +51,9 @@ def test_a_page_costs_the_same_statements_whatever_its_size(client: APIClient, s
     few = [_counts(client, path) for path in paths]
     for number in range(50):
         store(number)
-    # Of the application's database: the key with its user, and the two kinds of permissions.
+    # Of the application's database: the key with its user, the two kinds of permissions, and the grants.
     # Of the audit log's: the page, and at its first page the position that a walk pins.
-    assert few == [_counts(client, path) for path in paths] == [(3, 2), (3, 1), (3, 2)]
+    assert few == [_counts(client, path) for path in paths] == [(4, 2), (4, 1), (4, 2)]
 
 
 @pytest.mark.parametrize(
