@@ -12,7 +12,7 @@ PROPERTY = re.compile(r"^\| ([\d, ]+) \|(.*)\|$", re.MULTILINE)
 
 
 @cache
-def tests_there() -> set[str]:
+def names_of_tests() -> set[str]:
     """Return the names of all tests."""
     files = (ROOT / "tests").rglob("test_*.py")
     return {name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.M)}
@@ -24,5 +24,5 @@ def test_every_property_of_the_chart_is_shown_by_tests_that_exist() -> None:
         numbers += map(int, which.split(","))
         named = re.findall(r"`(test_\w+)`", text)
         assert named, which
-        assert set(named) - tests_there() == set(), which
+        assert set(named) - names_of_tests() == set(), which
     assert numbers == list(range(1, 41))
