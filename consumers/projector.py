@@ -37,6 +37,7 @@ DEBUG_LOG = logging.getLogger(__name__)
 
 SECONDS_OF_DAY = 86_400
 
+ARRAYS = slice(Row._fields.index("subjects"), Row._fields.index("changed_fields") + 1)
 COLUMNS = ", ".join(f'"{name}"' for name in Row._fields)
 # A table of the session: made once for each connection, emptied by each commit. Without the parent's indexes.
 STAGE = f"""
@@ -227,7 +228,7 @@ class Projector:
             cursor.execute(CLEAR)
             with cursor.copy(COPY) as copy:
                 for row in rows:
-                    copy.write_row(row)
+                    copy.write_row(_copied(row))
             cursor.execute(statement)
             count: int = cursor.rowcount
             return count
@@ -292,6 +293,18 @@ def _parted(
         return (), rows
     again = [(record, row) for record, row in rows if record.offset < passed.get(record.partition, 0)]
     return again, [(record, row) for record, row in rows if record.offset >= passed.get(record.partition, 0)]
+
+
+def _copied(row: Row) -> tuple[Any, ...]:
+    """Return a row with its arrays as text: lists take the driver five times as long as the rest of the row."""
+    arrays = (_array(row.subjects), _array(row.labels), _array(row.changed_fields))
+    return (*row[: ARRAYS.start], *arrays, *row[ARRAYS.stop :])
+
+
+def _array(texts: Sequence[str]) -> str:
+    """Return texts as the text of a PostgreSQL array: all quoted, quotes and backslashes escaped."""
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return "{" + ",".join([f'"{text}"' for text in quoted]) + "}"
 
 
 def _where(record: Record) -> dict[str, Any]:

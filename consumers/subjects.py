@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -12,36 +12,43 @@ from consumers.changes import Image
 LONGEST = 500
 DIGITS = b"-0123456789"
 
+# Before and after.
+Images = tuple[Image | None, Image | None]
+
 _text = msgspec.json.Decoder(str).decode
 
 
-def subjects(
-    *, own: str | None, columns: Mapping[str, str], images: Iterable[Image | None], named: Iterable[str]
-) -> list[str]:
+def subjects(*, own: str | None, columns: Mapping[str, str], images: Images, named: Collection[str]) -> list[str]:
     """
     Return each subject once: the object itself, those of its columns before and after, and those that are named.
 
     `columns` says of which model the key in a column is: a moved appointment is about both patients.
     """
-    found = (f"{model}:{key}" for column, model in columns.items() for key in _values(images, column))
-    return _once(*([own] if own is not None else []), *found, *named)
+    found = _found(((model, column) for column, model in columns.items()), images)
+    return _once([*([] if own is None else [own]), *found, *named])
 
 
-def labels(*, columns: Mapping[str, str], images: Iterable[Image | None], named: Iterable[str]) -> list[str]:
+def labels(*, columns: Mapping[str, str], images: Images, named: Collection[str]) -> list[str]:
     """Return each label once, "dimension:value": those of columns before and after, and those that are named."""
-    found = (f"{dimension}:{value}" for dimension, column in columns.items() for value in _values(images, column))
-    return _once(*found, *named)
+    return _once([*_found(columns.items(), images), *named])
 
 
-def _once(*names: str) -> list[str]:
+def _once(names: list[str]) -> list[str]:
     return [name for name in dict.fromkeys(names) if len(name) <= LONGEST]
 
 
-def _values(images: Iterable[Image | None], column: str) -> Iterator[str]:
-    """Yield the texts of a column; none of what is empty, null, true or false, or has parts."""
-    for image in images:
-        value = bytes(image[column]) if image and column in image else b"null"
-        if value.startswith(b'"') and value != b'""':
-            yield _text(value)
-        elif value[0] in DIGITS:
-            yield value.decode()
+def _found(columns: Iterable[tuple[str, str]], images: Images) -> list[str]:
+    """Return the texts of columns, each after what the column stands for, in both images."""
+    return [
+        f"{kind}:{text}"
+        for kind, column in columns
+        for image in images
+        if image and (value := image.get(column)) and (text := _plain(bytes(value)))
+    ]
+
+
+def _plain(value: bytes) -> str | None:
+    """Return the text of a JSON value; none of what is null, true or false, or has parts."""
+    if value.startswith(b'"'):
+        return _text(value)
+    return value.decode() if value[0] in DIGITS else None

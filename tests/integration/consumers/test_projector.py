@@ -8,9 +8,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from auditlog.models import AuditLog, ConsumerOffset
 from auditlog.partitions import partition_name
@@ -86,6 +88,20 @@ def test_a_row_holds_what_questions_are_asked_by(projector: Projector) -> None:
     assert row.labels == ["department:3", "department:4"]
     assert row.changed_fields == ["email", "department"]
     assert (row.on_behalf_of_id, row.trace_id) == ("9", trace)
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    names=st.lists(
+        st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1), unique=True
+    )
+)
+@example(names=['a"b', "a\\", '\\"', "{a,b}", "NULL", " ", "a,b", "\n"])
+def test_names_are_stored_letter_by_letter(projector: Projector, names: list[str]) -> None:
+    found = record(event(at=timezone.now(), subjects=names))
+    with transaction.atomic("audit"):
+        assert projector.store_again([found]) == []
+    assert AuditLog.objects.using("default").latest("stored_at").subjects == names
 
 
 def test_the_longest_names_that_are_kept_fit_into_the_indexes(projector: Projector) -> None:
