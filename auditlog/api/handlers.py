@@ -16,7 +16,7 @@ from rest_framework.views import set_rollback
 
 from auditlog.api import problems
 from auditlog.api.problems import CODES, SAFE_METHODS, Code, PayloadTooLarge, Unavailable, answer, problem
-from auditlog.queries.limits import TooExpensive
+from auditlog.queries.limits import took_too_long
 
 API_PREFIX = "/api/"
 log = structlog.get_logger(__name__)
@@ -99,7 +99,7 @@ def _translated(exc: Exception) -> exceptions.APIException | None:  # noqa: PLR0
             return exceptions.PermissionDenied()
         case SuspiciousOperation() | BadRequest() | MultiPartParserError() | UnreadablePostError():
             return exceptions.ParseError("The request cannot be understood.")
-        case TooExpensive():
+        case OperationalError() if took_too_long(exc):
             return problems.TooExpensive()
         case OperationalError() | InterfaceError():
             log.warning("api.database_unavailable", error=type(exc).__name__)

@@ -7,32 +7,27 @@ from contextlib import contextmanager
 
 import psycopg
 from django.conf import settings
-from django.db import OperationalError, connections, transaction
+from django.db import connections, transaction
 
-from auditlog.errors import AuditlogError
 from auditlog.routers import READ_MODEL_ALIAS
 
 DEFAULT_SECONDS = 5
 
 
-class TooExpensive(AuditlogError):
-    """The question takes too long to answer: choose a shorter window or a narrower filter."""
-
-
 @contextmanager
 def bounded(*, using: str = READ_MODEL_ALIAS) -> Iterator[None]:
     """
-    Limit the statements of a block; for the transaction only, so that nothing stays with a pooled session.
+    Limit each statement of a block to AUDITLOG_QUERY_TIMEOUT_SECONDS; see `took_too_long`.
 
-    :raises TooExpensive: if one takes longer than AUDITLOG_QUERY_TIMEOUT_SECONDS.
+    A transaction: the limit is its own, so that nothing of it stays with a pooled session.
     """
     milliseconds = round(getattr(settings, "AUDITLOG_QUERY_TIMEOUT_SECONDS", DEFAULT_SECONDS) * 1000)
-    try:
-        with transaction.atomic(using=using):
-            with connections[using].cursor() as cursor:
-                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
-            yield
-    except OperationalError as exc:
-        if isinstance(exc.__cause__, psycopg.errors.QueryCanceled):
-            raise TooExpensive from exc
-        raise
+    with transaction.atomic(using=using):
+        with connections[using].cursor() as cursor:
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
+        yield
+
+
+def took_too_long(error: BaseException) -> bool:
+    """Tell whether a statement was ended by such a limit."""
+    return isinstance(error.__cause__, psycopg.errors.QueryCanceled)

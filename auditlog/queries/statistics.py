@@ -25,7 +25,6 @@ from auditlog.queries.buckets import HOUR, Buckets
 from auditlog.queries.compiler import Query
 from auditlog.queries.counts import CountKind
 from auditlog.queries.filters import Field, Is, StartsWith, conditions, conjoined
-from auditlog.queries.limits import bounded
 from auditlog.routers import READ_MODEL_ALIAS
 
 # Events that are read for one answer.
@@ -154,14 +153,9 @@ class _Counted:
 
 
 def histogram(query: Query, rights: Rights, spans: Buckets) -> Histogram:
-    """
-    Return how many events there are in each bucket of the query's window.
-
-    :raises TooExpensive: if that takes too long.
-    """
-    with bounded():
-        counted = _counted(query, rights, (), are_whole_hours=spans.are_whole_hours)
-        rows = _fetch(HISTOGRAM.format(counted=counted.sql), [list(spans.starts), *counted.parameters])
+    """Return how many events there are in each bucket of the query's window."""
+    counted = _counted(query, rights, (), are_whole_hours=spans.are_whole_hours)
+    rows = _fetch(HISTOGRAM.format(counted=counted.sql), [list(spans.starts), *counted.parameters])
     found = {bucket: int(events) for bucket, events, _oldest in rows}
     oldest = min((row[2] for row in rows), default=None)
     counts = tuple(found.get(number, 0) for number in range(1, len(spans.starts) + 1))
@@ -169,38 +163,26 @@ def histogram(query: Query, rights: Rights, spans: Buckets) -> Histogram:
 
 
 def facets(query: Query, rights: Rights, dimensions: Sequence[Dimension], *, limit: int) -> Facets:
-    """
-    Return the most frequent values of each dimension.
-
-    :raises TooExpensive: if that takes too long.
-    """
+    """Return the most frequent values of each dimension."""
     numbered = list(enumerate(dimensions))
     names = "".join(f", f{number}" for number, _ in numbered)
     parts = "".join(FACET.format(number=number, values=_values(number, dimension)) for number, dimension in numbered)
-    with bounded():
-        counted = _counted(query, rights, dimensions)
-        statement = FACETS.format(names=names, counted=counted.sql, facets=parts)
-        rows = _fetch(statement, [*counted.parameters, *[limit] * len(numbered)])
+    counted = _counted(query, rights, dimensions)
+    statement = FACETS.format(names=names, counted=counted.sql, facets=parts)
+    rows = _fetch(statement, [*counted.parameters, *[limit] * len(numbered)])
     total = next(counted.total(int(row[2]), row[5]) for row in rows if row[0] == -1)
     return Facets({dimension: _facet(rows, number) for number, dimension in numbered}, total)
 
 
 def actor_names(query: Query, rights: Rights, actors: Sequence[str]) -> dict[str, str | None]:
-    """
-    Return what the newest event of each actor calls them. Index: auditlog_auditlog_actor_time.
-
-    :raises TooExpensive: if that takes too long.
-    """
+    """Return what the newest event of each actor calls them. Index: auditlog_auditlog_actor_time."""
     newest: list[QuerySet[Any, Any]] = [
         compiler.rows(replace(query, filter=conjoined(query.filter, Is(Field.ACTOR, (actor,)))), rights)
         .order_by("-occurred_at", "-event_id")
         .values_list("actor_id", "actor_repr")[:1]
         for actor in actors
     ]
-    if not newest:
-        return {}
-    with bounded():
-        return dict(newest[0].union(*newest[1:], all=True))
+    return dict(newest[0].union(*newest[1:], all=True)) if newest else {}
 
 
 def _values(number: int, dimension: Dimension) -> str:

@@ -24,6 +24,7 @@ from auditlog.api import parameters, rate_limits, reads, serializers
 from auditlog.api.asked import MODEL
 from auditlog.api.renderers import ExactJSONRenderer
 from auditlog.queries import events
+from auditlog.queries.limits import bounded
 from auditlog.rates import Allowance
 
 PROBLEMS = {(status, "application/problem+json"): serializers.ProblemSerializer for status in (400, 401, 403, 404, 503)}
@@ -61,8 +62,9 @@ class AuditView(APIView):
     renderer_classes = [ExactJSONRenderer]
     # Tokens of the rate limit that a call costs.
     cost = 1
-    # Stands between the caller and everything that the handler reads.
     rights: Rights
+    # Reads in one transaction with a limit; a resource that waits for events must not hold one.
+    is_brief = True
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
@@ -70,13 +72,15 @@ class AuditView(APIView):
         return transaction.non_atomic_requests(super().as_view(**initkwargs))
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Check who calls, and open the wall for what they may see."""
+        """Check who calls, limit what the question may cost, and open the wall for what they may see."""
         self.noted = Noted()
         self.allowance: Allowance | None = None
         super().initial(request, *args, **kwargs)
         self.rights = self.rights_for(request)
         reads.demand_reason(request, self.rights)
-        self._wall.enter_context(behind_wall(self.rights))
+        if self.is_brief:
+            self._open.enter_context(bounded())
+        self._open.enter_context(behind_wall(self.rights))
 
     def check_permissions(self, request: Request) -> None:
         """Count the call before anything is looked up for it, then check that the caller may make it."""
@@ -90,8 +94,8 @@ class AuditView(APIView):
         return rights_of(request)
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Answer a request; the wall is closed when the answer is made."""
-        with ExitStack() as self._wall:
+        """Answer a request; what was opened for it is closed when the answer is made."""
+        with ExitStack() as self._open:
             return super().dispatch(request, *args, **kwargs)
 
     def note(self, *, rows: int, asked: Mapping[str, Any] | None = None) -> None:
