@@ -51,7 +51,8 @@ def test_a_page_costs_the_same_statements_whatever_its_size(client: APIClient, s
     few = [_counts(client, path) for path in paths]
     for number in range(50):
         store(number)
-    # Of the application's database: the key with its user, the two kinds of permissions, the grants, and the event of the read.
+    # Of the application's database: the key with its user, the two kinds of permissions, the grants, the event of the
+    # read.
     # Of the audit log's: the page, and at its first page the position that a walk pins; around them, a transaction that
     # limits their time.
     assert few == [_counts(client, path) for path in paths] == [(5, 5), (5, 4), (5, 5)]
