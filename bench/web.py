@@ -56,16 +56,16 @@ class Server:
 
 
 @contextmanager
-def serving(stack: Stack) -> Iterator[Server]:
-    """Run the API for the length of a block."""
+def serving(stack: Stack, **variables: str) -> Iterator[Server]:
+    """Run the API for the length of a block; `variables` are more of its environment."""
     port = ports.free_port()
     command = [sys.executable, "-m", "gunicorn", "-c", "python:settings.server", "settings.wsgi"]
     user = get_user_model().objects.create_superuser(f"bench-{port}")
     key = api_keys.issue(user=user, name="bench")
-    with stack.running_program("api", command, API_BIND=f"{ports.HOST}:{port}", REQUEST_LOG_PERCENT="0") as pid:
+    variables = {"API_BIND": f"{ports.HOST}:{port}", "REQUEST_LOG_PERCENT": "0", **variables}
+    with stack.running_program("api", command, **variables) as pid:
         stack.wait_until(lambda: _answers(port), what="the API")
-        (worker,) = psutil.Process(pid).children()
-        yield Server(worker.pid, port, key)
+        yield Server(psutil.Process(pid).children()[0].pid, port, key)
 
 
 def _answers(port: int) -> bool:

@@ -1,0 +1,271 @@
+"""
+How long the audit API takes to answer each kind of question, while events go on being stored.
+
+Over HTTP at a fixed rate, all kinds mixed; then each kind beside the same SQL on a connection of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
+from django.urls import Resolver404, resolve
+from rest_framework.test import APIClient
+
+from auditlog.roles import Role
+from auditlog.routers import READ_MODEL_ALIAS
+from bench import history, web
+from bench.asking import Answer, Client
+from bench.domain import filled, tidy
+from bench.history import History
+from bench.pipeline import STORED, number
+from bench.questions import QUESTIONS, Question, samples
+from bench.report import Report, Table
+from bench.stack import Stack
+from devstack import ports
+from devstack.errors import DevstackError
+
+ROWS = 10_000_000
+QUICK_ROWS = 20_000
+QUICK_MONTHS = 3
+PER_SECOND = 30
+EVENTS_PER_SECOND = 500
+SECONDS = 180
+QUICK_SECONDS = 4
+# Beside the same SQL, of each kind.
+PAIRS = 15
+QUICK_PAIRS = 3
+# A row and its entries in all indexes, with the log that is written meanwhile.
+BYTES_PER_ROW = 3_000
+LOG_BYTES = 5 * 10**9
+MILLISECONDS = 1_000
+# As the local stack serves it.
+WORKERS, THREADS = 2, 4
+SERVER = {"API_WORKERS": str(WORKERS), "API_THREADS": str(THREADS), "AUDITLOG_RATE_LIMIT_TOKENS": "100000000"}
+EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "
+SIZES = """
+SELECT sum(pg_table_size(inhrelid)), sum(pg_indexes_size(inhrelid)), (SELECT count(*) FROM auditlog_auditlog)
+FROM pg_inherits WHERE inhparent = 'auditlog_auditlog'::regclass
+"""
+COLUMNS = (
+    "question",
+    "limit",
+    "p50 ms",
+    "p95 ms",
+    "p99 ms",
+    "max ms",
+    "asked",
+    "not 200",
+    "SQL ms",
+    "of it planning",
+    "request/SQL",
+    "blocks",
+)
+ABSENT = "no such resource"
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A request and its statements, one after the other: milliseconds, and the blocks that the statements touched."""
+
+    request: float
+    sql: float
+    planning: float
+    blocks: int
+
+
+def measure(stack: Stack, *, quick: bool, rows: int | None = None) -> Report:
+    """Make the audit log, then ask."""
+    rows = rows or (QUICK_ROWS if quick else ROWS)
+    _make_room(rows)
+    stack.start_kafka()
+    with filled(stack), stack.connect(Role.OWNER) as owner, stack.connect(Role.READER) as reader:
+        stack.say(f"api: an audit log of {rows:,} rows")
+        started = time.perf_counter()
+        until = datetime.now(tz=UTC) - timedelta(minutes=1)
+        months = QUICK_MONTHS if quick else history.MONTHS
+        log = history.fill(owner, rows=rows, until=until, say=stack.say, months_back=months)
+        stack.manage("audit_rollups", "rebuild", role=Role.OWNER)
+        made_in = time.perf_counter() - started
+        with _serving(stack) as client:
+            figures = _asked(stack, reader, client, log, seconds=QUICK_SECONDS if quick else SECONDS)
+            figures["beside"] = _beside(stack, reader, client, log, count=QUICK_PAIRS if quick else PAIRS)
+        table_bytes, index_bytes, stored = reader.execute(SIZES).fetchone() or (0, 0, 0)
+        tidy(owner)
+        owner.execute("TRUNCATE auditlog_auditlog, auditlog_consumeroffset")
+    figures |= {
+        "rows": stored,
+        "bytes_a_row": float(table_bytes) / stored,
+        "index_bytes_a_row": float(index_bytes) / stored,
+    }
+    figures["seconds_to_make"] = made_in
+    return Report((_table(figures),), figures)
+
+
+def _make_room(rows: int) -> None:
+    folder = tempfile.gettempdir()
+    wanted = rows * BYTES_PER_ROW + LOG_BYTES
+    if (free := shutil.disk_usage(folder).free) < wanted:
+        raise DevstackError(
+            f"{rows:,} rows take {wanted / 10**9:.0f} GB in {folder}, where {free / 10**9:.0f} GB are free: set TMPDIR "
+            "to a folder with more, or ask for fewer rows (--rows)."
+        )
+
+
+@contextmanager
+def _serving(stack: Stack) -> Iterator[Client]:
+    """Serve the API, and let events be written, published and stored meanwhile."""
+    writer = [sys.executable, "-m", "bench.writer", str(EVENTS_PER_SECOND)]
+    with (
+        stack.running("run_relay", role=Role.RELAY),
+        stack.running("run_consumer", role=Role.CONSUMER),
+        web.serving(stack, **SERVER) as server,
+        stack.connect(Role.READER) as reader,
+        stack.running_program("writer", writer),
+    ):
+        before = number(reader, STORED)
+        stack.wait_until(lambda: number(reader, STORED) > before, what="the consumer stores what is written")
+        yield Client(port=server.port, key=server.key)
+
+
+def _asked(
+    stack: Stack, reader: psycopg.Connection[Any], client: Client, log: History, *, seconds: int
+) -> dict[str, Any]:
+    """Ask everything at the rate, in a random order, and return what came back by question."""
+    known = [question for question in QUESTIONS if _is_served(question, reader, log)]
+    count = max(1, PER_SECOND * seconds // len(known))
+    stack.say(f"api: {PER_SECOND} requests a second for {count * len(known) / PER_SECOND:.0f} seconds")
+    # So that connections are made and caches are warm; about other events than those that are measured.
+    warm_up = [
+        path for question in known for path in _paths(question, reader, client, log, count=min(count, 8), seed=0)
+    ]
+    client.at_rate(warm_up, per_second=PER_SECOND)
+    order = [
+        (question.name, path)
+        for question in known
+        for path in _paths(question, reader, client, log, count=count, seed=1)
+    ]
+    random.Random(2).shuffle(order)
+    stored, started = number(reader, STORED), time.perf_counter()
+    answers = client.at_rate([path for _name, path in order], per_second=PER_SECOND)
+    rate = (number(reader, STORED) - stored) / (time.perf_counter() - started)
+    by_name: dict[str, list[Answer]] = {}
+    for (name, _path), answer in zip(order, answers, strict=True):
+        by_name.setdefault(name, []).append(answer)
+    return {
+        "asked": {name: _percentiles(found) for name, found in by_name.items()},
+        "absent": [question.name for question in QUESTIONS if question not in known],
+        "stored_per_second": rate,
+    }
+
+
+def _is_served(question: Question, reader: psycopg.Connection[Any], log: History) -> bool:
+    path = question.asked(next(samples(reader, log, seed=0)))
+    try:
+        resolve(urlsplit(path).path)
+    except Resolver404:
+        return False
+    return True
+
+
+def _paths(
+    question: Question, reader: psycopg.Connection[Any], client: Client, log: History, *, count: int, seed: int
+) -> list[str]:
+    paths = [question.asked(sample) for sample in islice(samples(reader, log, seed=seed), count)]
+    return [_next(client.get(path)) or path for path in paths] if question.following else paths
+
+
+def _next(answer: Answer) -> str | None:
+    following = json.loads(answer.body)["next"] if answer.status == 200 else None
+    return following and following.partition(f":{urlsplit(following).port}")[2]
+
+
+def _percentiles(answers: Sequence[Answer]) -> dict[str, Any]:
+    found = sorted(answer.milliseconds for answer in answers)
+    cuts = statistics.quantiles(found, n=100, method="inclusive") if len(found) > 1 else found * 99
+    return {
+        "milliseconds": {"p50": cuts[49], "p95": cuts[94], "p99": cuts[98], "max": found[-1]},
+        "asked": len(found),
+        "statuses": {str(status): times for status, times in Counter(answer.status for answer in answers).items()},
+    }
+
+
+def _beside(
+    stack: Stack, reader: psycopg.Connection[Any], client: Client, log: History, *, count: int
+) -> dict[str, dict[str, float]]:
+    stack.say("api: beside the same SQL")
+    local = APIClient()
+    local.credentials(HTTP_AUTHORIZATION=client.authorization, SERVER_NAME=ports.HOST)
+    figures: dict[str, dict[str, float]] = {}
+    for question in QUESTIONS:
+        if _is_served(question, reader, log):
+            paths = _paths(question, reader, client, log, count=count, seed=3)
+            pairs = [_pair(reader, client, local, path) for path in paths]
+            figures[question.name] = {
+                name: statistics.median(getattr(pair, name) for pair in pairs)
+                for name in ("request", "sql", "planning", "blocks")
+            } | {"request_to_sql": statistics.median(pair.request / pair.sql for pair in pairs)}
+    return figures
+
+
+def _pair(reader: psycopg.Connection[Any], client: Client, local: APIClient, path: str) -> Beside:
+    with CaptureQueriesContext(connections[READ_MODEL_ALIAS]) as captured:
+        local.get(path)
+    statements = [query["sql"] for query in captured if query["sql"].lstrip("( ").startswith(("SELECT", "WITH"))]
+    request = client.get(path).milliseconds
+    started = time.perf_counter()
+    for statement in statements:
+        reader.execute(statement.encode()).fetchall()
+    sql = (time.perf_counter() - started) * MILLISECONDS
+    plans = [(reader.execute(f"{EXPLAIN}{statement}".encode()).fetchone() or [[{}]])[0][0] for statement in statements]
+    return Beside(
+        request,
+        sql,
+        sum(plan["Planning Time"] for plan in plans),
+        sum(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] for plan in plans),
+    )
+
+
+def _table(figures: dict[str, Any]) -> Table:
+    title = f"Audit API over {figures['rows']:,} rows"
+    note = (
+        f"{PER_SECOND} requests a second in all, of {len(figures['asked'])} kinds, from when each was due; "
+        f"{WORKERS} workers of {THREADS} threads. Meanwhile {figures['stored_per_second']:.0f} events a second were "
+        "stored through relay, Kafka and consumer. SQL: the same statements on one connection, one request after the other; "
+        "medians, and blocks of 8 kB."
+    )
+    return Table(title, COLUMNS, [_row(question, figures) for question in QUESTIONS], note)
+
+
+def _row(question: Question, figures: dict[str, Any]) -> tuple[str, ...]:
+    limit = f"{question.limit}" if question.limit else "none"
+    asked, beside = figures["asked"].get(question.name), figures["beside"].get(question.name)
+    if asked is None or beside is None:
+        return question.name, limit, ABSENT, *[""] * (len(COLUMNS) - 3)
+    times = (f"{value:.1f}" for value in asked["milliseconds"].values())
+    failed = asked["asked"] - asked["statuses"].get("200", 0)
+    return (
+        *(question.name, limit, *times, f"{asked['asked']}", f"{failed}"),
+        *(
+            f"{beside['sql']:.1f}",
+            f"{beside['planning']:.1f}",
+            f"{beside['request_to_sql']:.1f}",
+            f"{beside['blocks']:,.0f}",
+        ),
+    )
