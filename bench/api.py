@@ -247,8 +247,8 @@ def _table(figures: dict[str, Any]) -> Table:
     note = (
         f"{PER_SECOND} requests a second in all, of {len(figures['asked'])} kinds, from when each was due; "
         f"{WORKERS} workers of {THREADS} threads. Meanwhile {figures['stored_per_second']:.0f} events a second were "
-        "stored through relay, Kafka and consumer. SQL: the same statements on one connection, one request after the other; "
-        "medians, and blocks of 8 kB."
+        "stored through relay, Kafka and consumer. SQL: the same statements on one connection, one request after the "
+        "other; medians, and blocks of 8 kB."
     )
     return Table(title, COLUMNS, [_row(question, figures) for question in QUESTIONS], note)
 

@@ -140,6 +140,8 @@ QUESTIONS = (
     Question("text, frequent", 500, lambda _sample: events(q="okonkwo")),
     Question("text, two words", 500, lambda _sample: events(q="complaint nakagawa")),
     Question("text, empty", 500, lambda _sample: events(q="unheard-of")),
+    Question("histogram of 30 days", None, lambda _sample: f"{BASE}stats/histogram/"),
+    Question("top actors of 30 days", None, lambda _sample: f"{BASE}stats/top/?by=actor"),
     Question("feed, from the beginning", None, lambda _sample: f"{BASE}feed/?limit={PAGE_SIZE}"),
 )
 

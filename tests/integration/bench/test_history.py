@@ -33,7 +33,8 @@ OF_ONE = (
 )
 # Offsets of a partition: each once, from 0 on.
 OFFSETS = """
-SELECT topic, partition, count(*), count(DISTINCT "offset"), min("offset"), max("offset") FROM auditlog_auditlog GROUP BY 1, 2
+SELECT topic, partition, count(*), count(DISTINCT "offset"), min("offset"), max("offset")
+FROM auditlog_auditlog GROUP BY topic, partition
 """
 
 
