@@ -15,7 +15,10 @@ RESTRICTED = "auditlog_restricted"
 TABLE = "auditlog_auditlog"
 SETTING = "auditlog.access"
 # What a restricted caller's statements read; the rows of the audit log go by the policy below.
-READ_BY_RESTRICTED = (TABLE, "auditlog_contentchunk", "auditlog_consumeroffset", "auditlog_lateevent")
+READ_BY_RESTRICTED = (
+    *(TABLE, "auditlog_eventshape", "auditlog_contentchunk"),
+    *("auditlog_consumeroffset", "auditlog_lateevent"),
+)
 
 POLICIES = {
     "auditlog_service": """

@@ -46,6 +46,7 @@ PROBLEMS: dict[Code, tuple[tuple[int, ...], str, list[dict[str, str]]]] = {
     Code.METHOD_NOT_ALLOWED: ((405,), 'Method "DELETE" not allowed.', []),
     Code.UNSUPPORTED_MEDIA_TYPE: ((406, 415), "Could not satisfy the request Accept header.", []),
     Code.CONFLICT: ((409,), "The row is still referred to.", []),
+    Code.GONE: ((410,), "The object had been deleted: `event` did it. Ask about an earlier instant.", []),
     Code.PAYLOAD_TOO_LARGE: ((413,), "The body is larger than this service accepts.", []),
     Code.THROTTLED: ((429,), "Request was throttled. Expected available in 42 seconds.", []),
     Code.UNAVAILABLE: ((503, 500), "A database does not answer at the moment: try again later.", []),
@@ -123,6 +124,105 @@ CALL = {
     "reason": "Access review 2026-Q4",
 }
 
+DEED = {
+    "event_id": EVENT_ID,
+    "sequence": "00000001:00000000000000004711",
+    "occurred_at": "2026-11-23T09:05:00.000001Z",
+    "action": "update",
+    "actor": ACTOR,
+    "reason": "Moved to another ward",
+    "request_id": REQUEST_ID,
+    "transaction_id": "774",
+}
+OBJECT = {"model": "doctors.doctor", "object_pk": "17", "policy_filters": []}
+STATE = {
+    **OBJECT,
+    "object_repr": "Dr Ada Byron",
+    "at": "2026-11-23T12:00:00Z",
+    "event": DEED,
+    "is_before_the_log": False,
+    "moved_from": None,
+}
+SET_BY = {"column": "department_id", "origin": "event", "set_by": DEED}
+MEMBER = {
+    "target": "3",
+    "target_repr": "Cardiology",
+    "links": 1,
+    "through": None,
+    "origin": "event",
+    "added_by": DEED,
+}
+AS_OF = {
+    **STATE,
+    "fields": {"department": {**SET_BY, "value": 3}},
+    "memberships": {"specialties": {"target_model": "doctors.specialty", "members": [MEMBER]}},
+    "redacted": [],
+}
+SIDE = {"at": "2026-11-23T09:00:00Z", "exists": True, "event": DEED, "is_before_the_log": False}
+DIFF = {
+    **OBJECT,
+    "from": SIDE,
+    "to": {**SIDE, "at": "2026-11-23T12:00:00Z"},
+    "changes": {"department": {"old": 2, "new": 3, "origin": "event", "set_by": DEED}},
+    "appeared": [],
+    "disappeared": [],
+    "memberships": {
+        "specialties": {"target_model": "doctors.specialty", "added": [MEMBER], "removed": [], "changed": []}
+    },
+    "redacted": [],
+}
+VIEWER = {
+    "actor": ACTOR,
+    "first_at": "2026-11-23T09:05:00Z",
+    "last_at": "2026-11-23T11:40:00Z",
+    "count": 3,
+    "actions": ["access"],
+    "reasons": ["Ward round"],
+    "is_cut": False,
+}
+TALLY = {
+    "count": 1,
+    "first_at": "2026-11-23T09:05:00.000001Z",
+    "last_at": "2026-11-23T09:05:00.000001Z",
+    "actions": {"update": 1},
+    "categories": {"write": 1},
+    "addresses": ["192.0.2.7"],
+}
+DAY_WINDOW = {"from": "2026-11-23T00:00:00Z", "to": "2026-11-24T00:00:00Z", "applied": "requested"}
+ACTIVITY = {
+    **PAGE,
+    "next": None,
+    "window": DAY_WINDOW,
+    "policy_filters": [],
+    "actor_id": "7",
+    "timezone": "UTC",
+    "summary": {
+        "total": TALLY,
+        "days": [{"date": "2026-11-23", **TALLY, "sessions": [{"session": "sha256:9f86d081884c7d65", **TALLY}]}],
+        "is_cut": False,
+    },
+}
+UNIT = {
+    **PAGE,
+    "next": None,
+    "window": {"from": None, "to": None, "applied": "all"},
+    "policy_filters": [],
+    "request_id": REQUEST_ID,
+    "summary": {
+        "count": 1,
+        "first_at": "2026-11-23T09:05:00.000001Z",
+        "last_at": "2026-11-23T09:05:00.000001Z",
+        "actors": [ACTOR],
+        "actions": {"update": 1},
+        "objects": [
+            {"model": "doctors.doctor", "object_pk": "17", "object_repr": "Dr Ada Byron", "actions": {"update": 1}}
+        ],
+        "sources": [{"name": "audit", "database": "clinic", "timeline": "00000001"}],
+        "is_ambiguous": False,
+        "is_cut": False,
+    },
+}
+
 # By the name of the schema.
 COUNTED = {
     "count": {"value": 4711, "kind": "exact", "counted_from": None},
@@ -144,6 +244,12 @@ COMPONENTS: dict[str, Any] = {
     "Histogram": HISTOGRAM,
     "Top": {"by": "actor", **FACET, **COUNTED},
     "Facets": {"facets": {"actor": FACET}, **COUNTED},
+    "AsOf": AS_OF,
+    "Blame": {**STATE, "fields": {"department": SET_BY}},
+    "Diff": DIFF,
+    "Viewers": {**OBJECT, "window": UNIT["window"], "viewers": [VIEWER], "is_cut": False},
+    "ActivityPage": ACTIVITY,
+    "UnitPage": UNIT,
 }
 # Where a schema has no name, or its example would not do: by operation and status, "body" for what is sent.
 OPERATIONS: dict[tuple[str, str], Any] = {
@@ -169,6 +275,10 @@ OPERATIONS: dict[tuple[str, str], Any] = {
 }
 
 
+# Members of one kind of problem.
+MORE: dict[Code, dict[str, Any]] = {Code.GONE: {"event": {**DEED, "action": "delete"}, "moved_to": None}}
+
+
 def problem(code: Code, status: int) -> dict[str, Any]:
     """Return the example of a problem."""
     _statuses, detail, errors = PROBLEMS[code]
@@ -180,4 +290,5 @@ def problem(code: Code, status: int) -> dict[str, Any]:
         "code": str(code),
         "errors": errors,
         "request_id": REQUEST_ID,
+        **MORE.get(code, {}),
     }

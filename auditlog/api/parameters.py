@@ -90,6 +90,19 @@ def parse(
     )
 
 
+def instants(query: QueryDict, *names: str) -> dict[str, datetime | None]:
+    """
+    Return the times that a request gives, which has no other parameters.
+
+    :raises InvalidFilter: naming every parameter that is wrong.
+    """
+    errors = _shape_errors(query, frozenset(names))
+    found = {name: _read(query, name, errors, instant_of, None) for name in names}
+    if errors:
+        raise InvalidFilter(errors)
+    return found
+
+
 def _shape_errors(query: QueryDict, known: frozenset[str]) -> Errors:
     errors: Errors = {}
     for name, values in query.lists():

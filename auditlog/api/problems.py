@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -28,6 +28,7 @@ class Code(StrEnum):
     PERMISSION_DENIED = "permission_denied"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    GONE = "gone"
     PAYLOAD_TOO_LARGE = "payload_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     THROTTLED = "throttled"
@@ -46,6 +47,7 @@ CODES = {
     405: Code.METHOD_NOT_ALLOWED,
     406: Code.UNSUPPORTED_MEDIA_TYPE,
     409: Code.CONFLICT,
+    410: Code.GONE,
     411: Code.INVALID_BODY,
     413: Code.PAYLOAD_TOO_LARGE,
     415: Code.UNSUPPORTED_MEDIA_TYPE,
@@ -75,6 +77,17 @@ class ContentPending(exceptions.APIException):
     status_code = 503
     default_detail = "The content of this value has not arrived completely: try again later."
     wait = 5
+
+
+class Gone(exceptions.APIException):
+    """An object had been deleted at the instant that was asked about; `members` say by which event."""
+
+    status_code = 410
+    default_detail = "The object had been deleted: `event` did it. Ask about an earlier instant."
+
+    def __init__(self, members: dict[str, Any]) -> None:
+        super().__init__()
+        self.members = members
 
 
 class NotRecorded(Unavailable):
@@ -135,7 +148,8 @@ def answer(error: exceptions.APIException, *, request: HttpRequest) -> Problem:
         detail = f"{len(errors)} value(s) cannot be accepted; `errors` names each."
     else:
         detail = _text(error.detail)
-    return problem(request, status=error.status_code, code=code, detail=detail, errors=errors)
+    more = error.members if isinstance(error, Gone) else {}
+    return problem(request, status=error.status_code, code=code, detail=detail, errors=errors, more=more)
 
 
 def problem(
@@ -145,8 +159,9 @@ def problem(
     code: Code,
     detail: str,
     errors: list[dict[str, Any]] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Problem:
-    """Return a problem as an answer to a request, whose id it names."""
+    """Return a problem as an answer to a request, whose id it names; `more` are members of this kind of problem."""
     members = {
         "type": TYPES + code.replace("_", "-"),
         "title": "Internal error" if status == 500 else code.replace("_", " ").capitalize(),  # noqa: PLR2004
@@ -155,6 +170,7 @@ def problem(
         "code": str(code),
         "errors": errors or [],
         "request_id": request_id_of(request),
+        **(more or {}),
     }
     return Problem(code, members)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from auditlog.api.views import access_log, events, objects, statistics
+from auditlog.api.views import access_log, actors, events, objects, statistics, units
 
 
 class KeyConverter(StringConverter):
@@ -26,4 +26,11 @@ urlpatterns = [
     path("stats/histogram/", statistics.EventHistogram.as_view(), name="audit-histogram"),
     path("stats/top/", statistics.TopValues.as_view(), name="audit-top"),
     path("stats/facets/", statistics.EventFacets.as_view(), name="audit-facets"),
+    path("objects/<str:model>/<key:object_pk>/as-of/", objects.ObjectAsOf.as_view(), name="audit-as-of"),
+    path("objects/<str:model>/<key:object_pk>/blame/", objects.ObjectBlame.as_view(), name="audit-blame"),
+    path("objects/<str:model>/<key:object_pk>/diff/", objects.ObjectDiff.as_view(), name="audit-diff"),
+    path("objects/<str:model>/<key:object_pk>/viewers/", objects.ObjectViewers.as_view(), name="audit-viewers"),
+    path("actors/<key:actor_id>/activity/", actors.ActorActivity.as_view(), name="audit-activity"),
+    path("requests/<key:request_id>/", units.RequestWork.as_view(), name="audit-request"),
+    path("transactions/<key:transaction_id>/", units.TransactionWork.as_view(), name="audit-transaction"),
 ]

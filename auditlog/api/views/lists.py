@@ -24,14 +24,14 @@ class PageView(AuditView):
 
     def page(self, request: Request, asked: Asked, body: Any = None) -> Response:
         """
-        Return the page that is asked for; the first one of a walk pins what was stored.
+        Return the page that is asked for; the first one of a walk pins what was stored, unless that was done already.
 
         :raises InvalidCursor: for a cursor that is not good for this caller and these filters.
         """
         bound_to = cursors.binding(path=request.path, query=request.query_params, body=body, rights=self.rights)
         query, position = asked.query, None
         if asked.cursor is None:
-            query = replace(query, pinned=positions.now())
+            query = replace(query, pinned=query.pinned or positions.now())
         else:
             place = cursors.decode(asked.cursor, bound_to=bound_to, sort=asked.sort)
             position = place.position

@@ -1,0 +1,134 @@
+"""What one actor did: by day, session and action, and which events that are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Any, Final
+
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.contrib.postgres.fields import ArrayField
+from django.db.models import Count, DateTimeField, F, Func, IntegerField, Max, Min, Q, Value
+
+from auditlog.access.rights import Rights
+from auditlog.queries import compiler
+from auditlog.queries.compiler import Query
+from auditlog.queries.filters import Both, Either, Field, Filter, Is
+from auditlog.topics import SYSTEM_MODEL
+
+RESOLUTION: Final = timedelta(microseconds=1)
+# Groups of day, session, action and category that are told apart.
+MOST_GROUPS: Final = 5_000
+
+
+@dataclass(slots=True)
+class Tally:
+    """How often something was done, and from when to when."""
+
+    count: int = 0
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    actions: Counter[str] = field(default_factory=Counter)
+    categories: Counter[str] = field(default_factory=Counter)
+    addresses: set[str] = field(default_factory=set)
+
+    def add(self, group: Mapping[str, Any]) -> None:
+        """Count a group of events of one action and category."""
+        self.count += group["count"]
+        self.first_at = min(filter(None, (self.first_at, group["first_at"])))
+        self.last_at = max(filter(None, (self.last_at, group["last_at"])))
+        self.actions[group["action"]] += group["count"]
+        self.categories[group["category"]] += group["count"]
+        self.addresses.update(map(str, group["addresses"] or ()))
+
+
+@dataclass(slots=True)
+class Activity:
+    """What an actor did: in all, by day, and on each day by session; None stands for what had no session."""
+
+    total: Tally = field(default_factory=Tally)
+    days: dict[date, Tally] = field(default_factory=dict)
+    sessions: dict[date, dict[str | None, Tally]] = field(default_factory=dict)
+    is_cut: bool = False
+
+
+def acts_of(actor_id: str, rights: Rights) -> Filter:
+    """
+    Return the filter of what an actor did, and of what was tried under the actor's name.
+
+    A refused call or a failed login has nobody as its actor: its key on the system stream is the name that was given.
+    Index: auditlog_auditlog_actor_time.
+    """
+    acted = Is(Field.ACTOR, (actor_id,))
+    names = (
+        compiler.rows(Query(acted), rights)
+        .filter(actor_repr__isnull=False)
+        .order_by("-occurred_at", "-event_id")
+        .values_list("actor_repr", flat=True)[:1]
+    )
+    return tried_as(acted, tuple(name for name in names if name is not None))
+
+
+def tried_as(acted: Filter, names: tuple[str, ...]) -> Filter:
+    """Return the filter of an actor's acts together with what the system stream has under these names."""
+    if not names:
+        return acted
+    return Either((acted, Both((Is(Field.MODEL, (SYSTEM_MODEL,)), Is(Field.OBJECT, names)))))
+
+
+class _Place(Func):
+    """Between which of a row of times a time lies, counted from 1."""
+
+    function = "width_bucket"
+    output_field = IntegerField()
+
+
+def days_between(since: datetime, until: datetime, *, zone: tzinfo) -> list[date]:
+    """Return the days of a time zone that some time from `since` up to before `until` is on."""
+    first, last = since.astimezone(zone).date(), (until - RESOLUTION).astimezone(zone).date()
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def beginning(day: date, *, zone: tzinfo) -> datetime:
+    """Return the first instant of a day in a time zone, in UTC."""
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+
+
+def activity(query: Query, rights: Rights, *, days: Sequence[date], zone: tzinfo) -> Activity:
+    """
+    Return what the events of a query add up to, which are all on one of these days of a time zone.
+
+    Where days begin is worked out here: the database's zones may be others, and have other names.
+    """
+    begin = Value([beginning(day, zone=zone) for day in days], ArrayField(DateTimeField()))
+    groups = (
+        compiler.rows(query, rights)
+        .order_by()
+        .annotate(day=_Place(F("occurred_at"), begin))
+        .values("day", "session", "action", "category")
+        .annotate(
+            count=Count("event_id"),
+            first_at=Min("occurred_at"),
+            last_at=Max("occurred_at"),
+            addresses=ArrayAgg("remote_addr", distinct=True, filter=Q(remote_addr__isnull=False)),
+        )
+        .order_by("-day", "session", "action", "category")[: MOST_GROUPS + 1]
+    )
+    return added_up(groups, days=days)
+
+
+def added_up(groups: Iterable[Mapping[str, Any]], *, days: Sequence[date]) -> Activity:
+    """Return the sums of groups, newest day first; of more than MOST_GROUPS the rest is left out, and that is said."""
+    found = Activity()
+    for number, group in enumerate(groups):
+        if number == MOST_GROUPS:
+            found.is_cut = True
+            break
+        day = days[group["day"] - 1]
+        sessions = found.sessions.setdefault(day, {})
+        found.total.add(group)
+        found.days.setdefault(day, Tally()).add(group)
+        sessions.setdefault(group["session"], Tally()).add(group)
+    return found
