@@ -42,6 +42,11 @@ def partition_name(at: datetime) -> str:
     return f"auditlog_auditlog_p{month_of(at):%Y%m}"
 
 
+def month_named(name: str) -> datetime:
+    """Return the month of a partition's name."""
+    return datetime.strptime(name[-6:], "%Y%m").replace(tzinfo=UTC)
+
+
 def covered_until(names: Collection[str], *, now: datetime) -> datetime:
     """Return the first instant from the month of `now` on whose month has no partition among these."""
     count = len(names)

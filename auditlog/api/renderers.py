@@ -8,8 +8,8 @@ from rest_framework.renderers import JSONRenderer
 
 from auditlog import exact_json
 
-# Ends of lines to JavaScript, and plain characters to JSON.
-ESCAPED = {"\u2028".encode(): rb"\u2028", "\u2029".encode(): rb"\u2029"}
+# Ends of lines to JavaScript, or to programs that know Unicode's, and plain characters to JSON.
+ESCAPED = {"\u0085".encode(): rb"\u0085", "\u2028".encode(): rb"\u2028", "\u2029".encode(): rb"\u2029"}
 
 
 class ExactJSONRenderer(JSONRenderer):
@@ -19,7 +19,12 @@ class ExactJSONRenderer(JSONRenderer):
         """Return the bytes of an answer; empty where there is none."""
         if data is None:
             return b""
-        text = exact_json.encode(data, indent=self.get_indent(accepted_media_type or "", renderer_context or {}))
-        for character, escape in ESCAPED.items():
-            text = text.replace(character, escape)
-        return text
+        return one_line(data, indent=self.get_indent(accepted_media_type or "", renderer_context or {}))
+
+
+def one_line(data: Any, *, indent: int | None = None) -> bytes:
+    """Return JSON text without a character that somebody takes for the end of a line; with them, where indented."""
+    text = exact_json.encode(data, indent=indent)
+    for character, escape in ESCAPED.items():
+        text = text.replace(character, escape)
+    return text

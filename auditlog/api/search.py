@@ -56,7 +56,7 @@ MEMBERS = frozenset({"filter", "from", "to", "sort", "page_size", "fields", "inc
 T = TypeVar("T")
 
 
-def parse(body: Any, *, now: datetime, default_days: int, cursor: str | None) -> Asked:
+def parse(body: Any, *, now: datetime, default_days: int | None, cursor: str | None) -> Asked:
     """
     Return what the body of a search asks for.
 
