@@ -12,15 +12,16 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from auditlog import tracing
 from auditlog.partitions import EPOCH, EVENT_ID_SLACK, time_of
-from auditlog.vocabulary import Action, Category, Operation
+from auditlog.vocabulary import Action, Operation
 from consumers.changes import Changes, Image, changes
+from consumers.members import Actor, Audit, Context, Event, Membership
 from consumers.reasons import DeadLetterReason
 from consumers.records import Record
 from consumers.subjects import labels, subjects
@@ -33,75 +34,6 @@ TYPE_VERSION = b".v1"
 # A NUL that is escaped in JSON: an odd number of backslashes before it.
 ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-
-Name = Annotated[str, msgspec.Meta(min_length=1)]
-# Whole numbers of milliseconds or microseconds that a bigint holds.
-Moment = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-
-
-class _Source(msgspec.Struct):
-    sequence: Name
-    tx_id: int | str | None = msgspec.field(name="txId", default=None)
-
-
-class _Person(msgspec.Struct):
-    id: str | None = None
-
-
-class _Actor(msgspec.Struct):
-    id: str | None = None
-    repr: str | None = None
-    type: str | None = None
-    on_behalf_of: _Person | None = None
-
-
-class _Context(msgspec.Struct):
-    remote_addr: str | None = None
-    request_id: str | None = None
-    session: str | None = None
-    traceparent: str | None = None
-
-
-class _Membership(msgspec.Struct):
-    field: str | None = None
-
-
-class _Audit(msgspec.Struct):
-    event_id: UUID
-    action: Name
-    model: Name
-    object_pk: str | None
-    object_repr: str | None = None
-    category: Category = Category.WRITE
-    m2m: msgspec.Raw = msgspec.Raw(b"null")
-    data: msgspec.Raw = msgspec.Raw(b"null")
-    actor: msgspec.Raw = msgspec.Raw(b"null")
-    context: msgspec.Raw = msgspec.Raw(b"null")
-    reason: str | None = None
-    masked: list[str] | None = None
-    masked_changed: list[str] | None = None
-    # Column -> field name, where they differ.
-    fields: dict[str, str] = {}
-    # Class -> columns.
-    classes: dict[str, list[str]] | None = None
-    # Whether the object is a subject itself; column -> model of the subject; "model:key".
-    is_subject: bool = False
-    subject_columns: dict[str, Name] = {}
-    subjects: list[Name] = []
-    # Dimension -> column; "dimension:value".
-    label_columns: dict[Name, str] = {}
-    labels: list[Name] = []
-    schema_version: str | None = None
-
-
-class _Event(msgspec.Struct):
-    before: msgspec.Raw
-    after: msgspec.Raw
-    op: Operation
-    ts_ms: Moment
-    source: _Source
-    audit: _Audit
-    ts_us: Moment | None = None
 
 
 class Row(NamedTuple):
@@ -164,11 +96,11 @@ class Horizon:
         return self.earliest <= moment < self.end
 
 
-_event_decoder = msgspec.json.Decoder(_Event)
+_event_decoder = msgspec.json.Decoder(Event)
 _image_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
-_actor_decoder = msgspec.json.Decoder(_Actor | None)
-_membership_decoder = msgspec.json.Decoder(_Membership | None)
-_context_decoder = msgspec.json.Decoder(_Context | None)
+_actor_decoder = msgspec.json.Decoder(Actor | None)
+_membership_decoder = msgspec.json.Decoder(Membership | None)
+_context_decoder = msgspec.json.Decoder(Context | None)
 
 
 def decode(record: Record, *, horizon: Horizon) -> Row | Rejected:
@@ -249,8 +181,8 @@ def _part(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw, name: str) -> An
         raise msgspec.ValidationError(f"{exc} in `{name}`") from exc
 
 
-def _context_of(audit: _Audit) -> _Context:
-    context: _Context = _part(_context_decoder, audit.context, "audit.context") or _Context()
+def _context_of(audit: Audit) -> Context:
+    context: Context = _part(_context_decoder, audit.context, "audit.context") or Context()
     if context.remote_addr is not None:
         # The inet type knows no IPv6 zone; the context keeps it.
         address = context.remote_addr.partition("%")[0]
@@ -261,7 +193,7 @@ def _context_of(audit: _Audit) -> _Context:
     return context
 
 
-def _occurred_at(event: _Event) -> datetime:
+def _occurred_at(event: Event) -> datetime:
     microseconds = event.ts_us if event.ts_us is not None else event.ts_ms * 1000
     return EPOCH + timedelta(microseconds=microseconds)
 
@@ -279,11 +211,11 @@ def _misdated(event_id: UUID, occurred_at: datetime, horizon: Horizon) -> Reject
 
 def _row(
     record: Record,
-    event: _Event,
+    event: Event,
     occurred_at: datetime,
     images: tuple[Image | None, Image | None],
-    membership: _Membership | None,
-    circumstances: tuple[_Actor | None, _Context],
+    membership: Membership | None,
+    circumstances: tuple[Actor | None, Context],
 ) -> Row:
     audit, (before, after), (actor, context) = event.audit, images, circumstances
     changed = None
@@ -332,13 +264,13 @@ def _row(
     )
 
 
-def _changed_fields(event: _Event, changed: Changes | None, membership: _Membership | None) -> list[str]:
+def _changed_fields(event: Event, changed: Changes | None, membership: Membership | None) -> list[str]:
     if changed is not None:
         return list(changed)
     return [membership.field] if membership and membership.field and event.audit.action in MEMBERSHIPS else []
 
 
-def _classes(audit: _Audit) -> str | None:
+def _classes(audit: Audit) -> str | None:
     """Return class -> names under which a row has its values: columns in its images, fields in its changes."""
     if not audit.classes:
         return None

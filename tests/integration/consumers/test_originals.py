@@ -15,13 +15,14 @@ from django.utils import timezone
 
 from auditlog.context import set_actor, set_reason
 from auditlog.events import record as record_event
+from auditlog.events import record_access
 from auditlog.models import AuditLog, ContentChunk, EventShape
 from auditlog.roles import Role
 from consumers import originals
 from consumers.kafka import NotWritten, TopicReader, TopicWriter
 from consumers.projector import Projector
 from consumers.records import Batch, Partition, Record
-from doctors.models import Doctor, Specialty
+from doctors.models import Appointment, Doctor, Patient, Specialty
 from tests.integration.consumers.captured import published
 from tests.integration.consumers.conftest import acting_as
 from tests.integration.consumers.topics import Topic, events, new_prefix
@@ -74,6 +75,23 @@ def test_what_capture_wrote_is_made_again_out_of_the_read_model(read_model: None
     assert chunks
     same(made, chunks + [r for r in before if r not in chunks])
     assert EventShape.objects.using("audit").count() < len(before) + 1
+
+
+def test_accesses_to_different_patients_share_a_shape_and_are_made_again(read_model: None) -> None:
+    doctor = Doctor.objects.create(first_name="Ada", last_name="Byron")
+    start = timezone.now()
+    for number in range(3):
+        patient = Patient.objects.create(last_name=f"Noor {number}")
+        begin = start + timedelta(hours=number)
+        visit = Appointment.objects.create(doctor=doctor, patient=patient, start=begin, end=begin + timedelta(hours=1))
+        record_access(visit)
+    before = [record for record in published() if record.partition.topic.endswith("appointment.events")]
+    store(before)
+    about = AuditLog.objects.using("audit").values_list("subjects", flat=True)
+    assert [len(subjects) for subjects in about] == [2, 2, 2]
+    assert EventShape.objects.using("audit").count() == 1
+    ids = [_uuid(record.header("ce_id")) for record in before]
+    same(list(originals.by_ids(connections["audit"], ids)), before)
 
 
 def _uuid(text: bytes | None) -> Any:
