@@ -18,6 +18,8 @@ API_BIND = env.matching(
 API_WORKERS = env.integer("API_WORKERS", default=1, minimum=1, maximum=64)
 # Of each worker.
 API_THREADS = env.integer("API_THREADS", default=8, minimum=1, maximum=256)
+# How many requests of the feed may wait for events at once, of each worker; one thread at least is left for others.
+AUDITLOG_FEED_WAITS = min(env.integer("API_FEED_WAITS", default=4, maximum=255), API_THREADS - 1)
 # How long requests under way may go on after SIGTERM.
 API_GRACEFUL_SECONDS = env.integer("API_GRACEFUL_SECONDS", default=25, minimum=1, maximum=600)
 # Port that serves the API's metrics, so that a proxy in front of API_BIND cannot reach them; 0: with the API.

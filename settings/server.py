@@ -22,6 +22,8 @@ bind = settings.API_BIND
 workers = settings.API_WORKERS
 worker_class = "gthread"
 threads = settings.API_THREADS
+# A cursor has up to 4,096 characters, and stands beside filters.
+limit_request_line = 8_190
 graceful_timeout = settings.API_GRACEFUL_SECONDS
 # The server's own words in the form of all others; requests are counted, not logged.
 logconfig_dict = settings.LOGGING | {
@@ -35,8 +37,13 @@ control_socket_disable = True
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - memory, and the kernel's
 
 
-def post_worker_init(_worker: Any) -> None:
-    """Serve the metrics on their own port (with several workers, each does, and answers for all); start a relay."""
+def post_worker_init(worker: Any) -> None:
+    """
+    Serve the metrics on their own port (with several workers, each does, and answers for all); start a relay.
+
+    Requests that wait for events answer when the worker is asked to end.
+    """
+    import_string("auditlog.api.waits.end_when")(lambda: not worker.alive)
     if settings.API_METRICS_PORT:
         import_string("auditlog.exposition.serve")(settings.API_METRICS_PORT)
     if settings.RELAY_EMBEDDED:

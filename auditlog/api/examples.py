@@ -47,6 +47,11 @@ PROBLEMS: dict[Code, tuple[tuple[int, ...], str, list[dict[str, str]]]] = {
     Code.UNSUPPORTED_MEDIA_TYPE: ((406, 415), "Could not satisfy the request Accept header.", []),
     Code.CONFLICT: ((409,), "The row is still referred to.", []),
     Code.GONE: ((410,), "The object had been deleted: `event` did it. Ask about an earlier instant.", []),
+    Code.POSITION_AHEAD: (
+        (409,),
+        "Less is stored than this position has seen: begin with after=beginning, and leave out what you have.",
+        [],
+    ),
     Code.PAYLOAD_TOO_LARGE: ((413,), "The body is larger than this service accepts.", []),
     Code.THROTTLED: ((429,), "Request was throttled. Expected available in 42 seconds.", []),
     Code.UNAVAILABLE: ((503, 500), "A database does not answer at the moment: try again later.", []),
@@ -122,6 +127,13 @@ CALL = {
     },
     "actor": {**ACTOR, "type": "api_key"},
     "reason": "Access review 2026-Q4",
+}
+FEED = {
+    "results": [DETAIL],
+    "next": f"{SERVICE}/api/audit/v1/feed/?wait=20&after=WyI5YzQxIl0:1vNq",
+    "after": "WyI5YzQxIl0:1vNq",
+    "has_more": False,
+    "policy_filters": [],
 }
 
 DEED = {
@@ -241,6 +253,7 @@ COMPONENTS: dict[str, Any] = {
     "Event": EVENT,
     "EventDetail": DETAIL,
     "EventPage": PAGE,
+    "Feed": FEED,
     "Histogram": HISTOGRAM,
     "Top": {"by": "actor", **FACET, **COUNTED},
     "Facets": {"facets": {"actor": FACET}, **COUNTED},

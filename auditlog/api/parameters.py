@@ -43,6 +43,9 @@ FILTERS = CONDITIONS | {f"{NEGATION}{name}" for name in CONDITIONS} | {"old", "n
 SHAPE = frozenset({"fields", "include"})
 PAGING = frozenset({"from", "to", "page_size", "cursor"}) | SHAPE
 LIST = FILTERS | PAGING | {"sort", "count"}
+LONGEST_WAIT_SECONDS = 30
+FEED = FILTERS | SHAPE | {"after", "wait", "limit"}
+CURSORS = frozenset({"cursor", "after"})
 # The object is in the path.
 TIMELINE = (FILTERS - {f"{no}{name}" for no in ("", NEGATION) for name in ("model", "object_pk")}) | PAGING | {"count"}
 
@@ -106,7 +109,7 @@ def instants(query: QueryDict, *names: str) -> dict[str, datetime | None]:
 def _shape_errors(query: QueryDict, known: frozenset[str]) -> Errors:
     errors: Errors = {}
     for name, values in query.lists():
-        limit = CURSOR_CHARACTERS if name == "cursor" else VALUE_CHARACTERS
+        limit = CURSOR_CHARACTERS if name in CURSORS else VALUE_CHARACTERS
         if name not in known:
             errors[name[:100]] = ("unknown_filter", f"Known here: {', '.join(sorted(known)) or 'none'}.")
         elif len(values) > 1 and name.removeprefix(NEGATION) not in REPEATABLE:

@@ -33,6 +33,7 @@ class Code(StrEnum):
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     THROTTLED = "throttled"
     CONFLICT = "conflict"
+    POSITION_AHEAD = "position_ahead"
     UNAVAILABLE = "unavailable"
     CONTENT_PENDING = "content_pending"
     TOO_EXPENSIVE = "too_expensive"
@@ -130,6 +131,25 @@ class InvalidCursor(exceptions.ValidationError):
     default_detail = "The cursor is not valid for this caller and these filters: start again without it."
 
 
+class PositionAhead(exceptions.APIException):
+    """A place in the feed behind what is stored."""
+
+    status_code = 409
+    default_detail = (
+        "Less is stored than this position has seen: begin with after=beginning, and leave out what you have."
+    )
+
+
+OWN_CODES: dict[type[exceptions.APIException], Code] = {
+    InvalidCursor: Code.INVALID_CURSOR,
+    InvalidSearch: Code.INVALID_FILTER,
+    TooExpensive: Code.TOO_EXPENSIVE,
+    ContentPending: Code.CONTENT_PENDING,
+    ReasonRequired: Code.REASON_REQUIRED,
+    PositionAhead: Code.POSITION_AHEAD,
+}
+
+
 class Problem(JsonResponse):
     """A problem as an answer."""
 
@@ -175,17 +195,10 @@ def problem(
     return Problem(code, members)
 
 
-def _code(error: exceptions.APIException, method: str | None) -> Code:  # noqa: PLR0911 - one for each kind
-    if isinstance(error, InvalidCursor):
-        return Code.INVALID_CURSOR
-    if isinstance(error, InvalidSearch):
-        return Code.INVALID_FILTER
-    if isinstance(error, TooExpensive):
-        return Code.TOO_EXPENSIVE
-    if isinstance(error, ContentPending):
-        return Code.CONTENT_PENDING
-    if isinstance(error, ReasonRequired):
-        return Code.REASON_REQUIRED
+def _code(error: exceptions.APIException, method: str | None) -> Code:
+    for kind, code in OWN_CODES.items():
+        if isinstance(error, kind):
+            return code
     if error.status_code in CODES:
         return CODES[error.status_code]
     return Code.INVALID_FILTER if method in SAFE_METHODS else Code.INVALID_BODY

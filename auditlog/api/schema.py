@@ -91,6 +91,27 @@ PAGING = [
     ),
 ]
 PAGE = {(200, "application/json"): serializers.EventPageSerializer, **PROBLEMS}
+FEED_PARAMETERS = [
+    OpenApiParameter(
+        "after", TEXT, description="`after` of the last answer, or `beginning`; without it the feed begins now."
+    ),
+    OpenApiParameter(
+        "wait",
+        {"type": "integer", "minimum": 0, "maximum": parameters.LONGEST_WAIT_SECONDS},
+        description="Seconds to wait where nothing is stored yet; 0 by default. Less where too many wait already.",
+    ),
+    OpenApiParameter(
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE_SIZE},
+        description=f"{DEFAULT_PAGE_SIZE} by default.",
+    ),
+    *(parameter for parameter in PAGING if parameter.name in parameters.SHAPE),
+]
+FEED = {
+    (200, "application/json"): serializers.FeedSerializer,
+    (409, "application/problem+json"): serializers.ProblemSerializer,
+    **PROBLEMS,
+}
 FILTER: dict[str, Any] = {
     "type": "object",
     "description": (

@@ -222,6 +222,19 @@ class HistogramSerializer(StatisticsSerializer):
     buckets = BucketSerializer(many=True)
 
 
+class FeedSerializer(serializers.Serializer[Any]):
+    """Events in the order in which they were stored."""
+
+    results = EventDetailSerializer(many=True)
+    next = serializers.URLField(help_text="What follows; always there")
+    after = serializers.CharField(help_text="The cursor in `next`")
+    has_more = serializers.BooleanField(help_text="More is stored already: do not wait.")
+    policy_filters = serializers.ListField(
+        child=serializers.ChoiceField(["own", "models", "labels"]),
+        help_text="By what the caller's rights leave events out of every answer.",
+    )
+
+
 # A serializer class cannot declare `errors`: it is what the framework calls its own findings.
 ProblemSerializer = inline_serializer(
     "Problem",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from auditlog.api.views import access_log, actors, events, objects, statistics, units
+from auditlog.api.views import access_log, actors, events, feed, objects, statistics, units
 
 
 class KeyConverter(StringConverter):
@@ -18,6 +18,7 @@ register_converter(KeyConverter, "key")
 
 urlpatterns = [
     path("access-log/", access_log.AccessLog.as_view(), name="audit-access-log"),
+    path("feed/", feed.Feed.as_view(), name=feed.NAME),
     path("events/", events.EventList.as_view(), name="audit-events"),
     path("events/search/", events.EventSearch.as_view(), name="audit-search"),
     path("events/<str:event_id>/", events.EventDetail.as_view(), name="audit-event"),

@@ -49,6 +49,8 @@ class Noted:
 
     rows: int = 0
     asked: dict[str, Any] = field(default_factory=dict)
+    # The next call of the same walk that is recorded tells of this one.
+    is_told_later: bool = False
 
 
 class AuditView(APIView):
@@ -63,7 +65,8 @@ class AuditView(APIView):
     # Tokens of the rate limit that a call costs.
     cost = 1
     rights: Rights
-    # Reads in one transaction with a limit; a resource that waits for events must not hold one.
+    # Reads in one transaction with a limit, behind the wall; a resource that waits for events must not hold one, and
+    # opens both for each of its reads.
     is_brief = True
 
     @classmethod
@@ -80,7 +83,7 @@ class AuditView(APIView):
         reads.demand_reason(request, self.rights)
         if self.is_brief:
             self._open.enter_context(bounded())
-        self._open.enter_context(behind_wall(self.rights))
+            self._open.enter_context(behind_wall(self.rights))
 
     def check_permissions(self, request: Request) -> None:
         """Count the call before anything is looked up for it, then check that the caller may make it."""
@@ -98,9 +101,10 @@ class AuditView(APIView):
         with ExitStack() as self._open:
             return super().dispatch(request, *args, **kwargs)
 
-    def note(self, *, rows: int, asked: Mapping[str, Any] | None = None) -> None:
-        """Note what was asked for, and how many events the answer holds."""
+    def note(self, *, rows: int, asked: Mapping[str, Any] | None = None, is_told_later: bool = False) -> None:
+        """Note what was asked for, how many events the answer holds, and whether a later call will tell of this one."""
         self.noted.rows += rows
+        self.noted.is_told_later = is_told_later
         self.noted.asked.update(asked or {})
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:

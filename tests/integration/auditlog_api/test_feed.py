@@ -1,0 +1,367 @@
+"""The feed shows each stored event once, in the order in which it was stored, whoever stores what meanwhile."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import psycopg
+import pytest
+from django.core import signing
+from django.db import connections, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from auditlog import api_keys
+from auditlog.api import feed_cursors, waits
+from auditlog.models import AuditLog
+from auditlog.partitions import partition_name
+from auditlog.queries import feed
+from auditlog.roles import Role
+from consumers.projector import Projector
+from consumers.records import Batch, Partition, Record
+from tests.conftest import WaitUntil
+from tests.integration.auditlog_api.conftest import UserOf
+from tests.unit.consumers.builders import event, record, uuid7
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
+FEED = "/api/audit/v1/feed/"
+GROUP = "test"
+TOPIC = "audit.doctors.doctor"
+SYSTEM = Partition("audit.auditlog.system.events", 0)
+READ_OF_FEED: dict[str, Any] = {"action": "audit_log_read", "category": "read", "data": {"operation": "audit-feed"}}
+
+
+class Writer:
+    """Stores events as consumers do; with a connection of each thread that has the consumer's rights."""
+
+    def __init__(self) -> None:
+        self.positions: dict[Partition, int | None] = {}
+
+    def store(self, partition: int | Partition, count: int = 1, **audit: Any) -> list[str]:
+        """Store new events from a partition, and return their ids."""
+        place = partition if isinstance(partition, Partition) else Partition(TOPIC, partition)
+        position = self.positions.get(place)
+        records = [self.record(place, (position or 0) + number, **audit) for number in range(count)]
+        Projector(group=GROUP, alias=_writing()).store(Batch(tuple(records), {place: position}))
+        self.positions[place] = (position or 0) + count
+        return [_id_of(one) for one in records]
+
+    def repair(self, *records: Record) -> list[str]:
+        """Store what consumers had passed."""
+        with transaction.atomic(using=_writing()):
+            Projector(group=GROUP, alias="writing").store_again(records)
+        return [_id_of(one) for one in records]
+
+    def late(self, offset: int = 0) -> str:
+        """Store an event that the consumers had passed."""
+        return self.repair(self.record(Partition(TOPIC, 0), offset))[0]
+
+    @staticmethod
+    def record(place: Partition, offset: int, **audit: Any) -> Record:
+        """Return the record of a new event."""
+        at = timezone.now()
+        return record(event(at=at, event_id=str(uuid7(at)), **audit), partition=place, offset=offset)
+
+
+def _id_of(stored: Record) -> str:
+    event_id: str = json.loads(stored.value or b"")["audit"]["event_id"]
+    return event_id
+
+
+def _writing() -> str:
+    if not hasattr(connections._connections, "writing"):  # type: ignore[attr-defined]
+        connections["writing"] = connections["audit"].copy(alias="writing")
+        connections["writing"].settings_dict["USER"] = Role.CONSUMER.value
+    return "writing"
+
+
+def _close() -> None:
+    """Close the connections of this thread."""
+    connections.close_all()
+    if hasattr(connections._connections, "writing"):  # type: ignore[attr-defined]
+        connections["writing"].close()
+        del connections["writing"]
+
+
+@pytest.fixture
+def writer(new_partitions_go: None, settings: Any) -> Iterator[Writer]:
+    """Who stores events."""
+    settings.KAFKA_CONSUMER_GROUP = GROUP
+    yield Writer()
+    _close()
+
+
+class Reader:
+    """A program that follows the feed."""
+
+    def __init__(self, client: APIClient, **query: Any) -> None:
+        self.client = client
+        self.query = query
+        self.answer: dict[str, Any] = {}
+        self.seen: list[dict[str, Any]] = []
+
+    def read(self, **query: Any) -> list[str]:
+        """Return the ids of the next answer."""
+        answer = self.client.get(FEED, {**self.query, **query})
+        assert answer.status_code == 200, answer.content
+        self.answer = answer.json()
+        self.query["after"] = self.answer["after"]
+        self.seen += self.answer["results"]
+        return [one["event_id"] for one in self.answer["results"]]
+
+    def read_all(self) -> list[str]:
+        """Read until nothing more is stored."""
+        found = self.read()
+        while self.answer["has_more"]:
+            found += self.read()
+        return found
+
+
+def test_the_feed_begins_now_or_at_the_beginning(client: APIClient, writer: Writer) -> None:
+    before = writer.store(0, 3)
+    reader = Reader(client)
+    assert reader.read() == []
+    after = writer.store(0, 2)
+    assert reader.read() == after
+    assert reader.read() == []
+    assert Reader(client, after="beginning").read() == before + after
+    assert reader.seen[0]["topic"] == TOPIC
+    assert [(one["partition"], one["offset"]) for one in reader.seen] == [(0, 3), (0, 4)]
+
+
+def test_the_next_answer_is_where_next_leads_to(client: APIClient, writer: Writer) -> None:
+    stored = writer.store(0, 3, reason="a+b & c")
+    first = client.get(FEED, {"after": "beginning", "limit": "2", "reason": "a+b & c"}).json()
+    second = client.get(first["next"]).json()
+    assert [one["event_id"] for one in first["results"] + second["results"]] == stored
+    assert (first["has_more"], second["has_more"]) == (True, False)
+    assert client.get(second["next"]).json()["results"] == []
+
+
+def test_a_reader_meets_each_event_once_while_everybody_stores(client: APIClient, writer: Writer) -> None:
+    """Consumers and repairs commit in any order; nobody waits for the reader."""
+    reader, done = Reader(client, after="beginning", limit=7), threading.Event()
+
+    def consume(partition: int) -> list[str]:
+        mine = Writer()
+        return _in_thread(lambda: [one for _ in range(30) for one in mine.store(partition, 2)])
+
+    def repair() -> list[str]:
+        return _in_thread(lambda: [writer.late(number) for number in range(20)])
+
+    with ThreadPoolExecutor(4) as pool:
+        futures = [*(pool.submit(consume, partition) for partition in range(3)), pool.submit(repair)]
+        while not done.is_set():
+            if all(future.done() for future in futures):
+                done.set()
+            reader.read_all()
+    stored = [one for future in futures for one in future.result()]
+    seen = [one["event_id"] for one in reader.seen]
+    assert len(seen) == len(set(seen)) == len(stored) == 200
+    assert set(seen) == set(stored)
+    late = set(futures[-1].result())
+    offsets = defaultdict(list)
+    for one in reader.seen:
+        if one["event_id"] not in late:
+            offsets[one["partition"]].append(one["offset"])
+    assert dict(offsets) == {partition: list(range(60)) for partition in range(3)}
+
+
+def _in_thread(work: Any) -> list[str]:
+    try:
+        return list(work())
+    finally:
+        _close()
+
+
+def test_a_busy_partition_and_a_long_repair_keep_nobody_waiting(client: APIClient, writer: Writer) -> None:
+    writer.store(0, 50)
+    late = [writer.late(number) for number in range(30)]
+    (quiet,) = writer.store(1)
+    reader = Reader(client, after="beginning", limit=10)
+    first, second = reader.read(), reader.read()
+    assert first[:5] + second[:5] == late[:10]
+    assert quiet in first + second
+    assert len(set(reader.read_all() + first + second)) == 81
+
+
+def test_a_filter_that_chooses_little_is_answered_in_portions(
+    client: APIClient, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "SCANNED_OFFSETS", 40)
+    writer.store(0, 90)
+    (rare,) = writer.store(0, action="delete")
+    late = writer.late(5)
+    reader = Reader(client, after="beginning", action="delete")
+    assert reader.read() == []
+    assert reader.answer["has_more"]
+    assert (reader.read(), reader.read()) == ([], [rare])
+    assert late not in reader.read_all()
+    writer.store(0, 2)
+    (again,) = writer.store(1, action="delete")
+    assert reader.read_all() == [again]
+
+
+def test_a_waiting_reader_is_answered_when_something_is_stored(
+    client: APIClient, writer: Writer, monkeypatch: pytest.MonkeyPatch, wait_until: WaitUntil
+) -> None:
+    monkeypatch.setattr(waits, "LOOK_SECONDS", 0.05)
+    reader = Reader(client, action="delete")
+    reader.read()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(_in_thread, partial(reader.read, wait=30))
+        wait_until(lambda: waits._waiting == 1)
+        # Not what it waits for.
+        writer.store(0)
+        (stored,) = writer.store(0, action="delete")
+        assert waiting.result(timeout=20) == [stored]
+    assert waits._waiting == 0
+
+
+def test_nobody_waits_where_too_many_do_or_the_process_ends(
+    client: APIClient, writer: Writer, settings: Any, monkeypatch: pytest.MonkeyPatch, wait_until: WaitUntil
+) -> None:
+    settings.AUDITLOG_FEED_WAITS = 1
+    monkeypatch.setattr(waits, "LOOK_SECONDS", 0.05)
+    ending = threading.Event()
+    monkeypatch.setattr(waits, "_is_ending", ending.is_set)
+    first, second = Reader(client), Reader(client)
+    first.read()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(_in_thread, partial(first.read, wait=30))
+        wait_until(lambda: waits._waiting == 1)
+        assert second.read(wait=30) == []
+        assert not waiting.done()
+        ending.set()
+        assert waiting.result(timeout=20) == []
+    assert second.read(wait=30) == []
+
+
+def test_a_wait_ends_without_an_event(client: APIClient, writer: Writer) -> None:
+    reader = Reader(client)
+    assert reader.read(wait=1) == []
+    (stored,) = writer.store(0)
+    assert reader.read() == [stored]
+
+
+def test_reads_of_feeds_alone_wake_nobody_and_are_shown_in_the_end(
+    client: APIClient, writer: Writer, monkeypatch: pytest.MonkeyPatch, wait_until: WaitUntil
+) -> None:
+    monkeypatch.setattr(waits, "LOOK_SECONDS", 0.05)
+    reader = Reader(client)
+    reader.read()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(_in_thread, partial(reader.read, wait=30))
+        wait_until(lambda: waits._waiting == 1)
+        own = writer.store(SYSTEM, 2, **READ_OF_FEED)
+        (stored,) = writer.store(0)
+        assert sorted(waiting.result(timeout=20)) == sorted([*own, stored])
+    alone = writer.store(SYSTEM, **READ_OF_FEED)
+    assert (reader.read(wait=1), reader.read()) == (alone, [])
+
+
+@pytest.mark.parametrize("after", ["x", "WyJ4Il0:1vNq:x", signing.dumps(["x"], salt=feed_cursors.SALT)])
+def test_a_cursor_that_was_not_made_here_is_refused(client: APIClient, writer: Writer, after: str) -> None:
+    answer = client.get(FEED, {"after": after})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_cursor")
+
+
+def test_a_cursor_is_good_for_its_caller_and_filters_and_not_for_ever(
+    client: APIClient, writer: Writer, user_of: UserOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.store(0, 3)
+    after = client.get(FEED, {"after": "beginning", "limit": "1", "action": "update"}).json()["after"]
+    other = APIClient()
+    other.credentials(HTTP_AUTHORIZATION=f"Api-Key {api_keys.issue(user=user_of('other'), name='other')}")
+    asked: list[tuple[APIClient, dict[str, str]]] = [
+        (other, {"action": "update"}),
+        (client, {"action": "create"}),
+        (client, {}),
+    ]
+    for caller, query in asked:
+        answer = caller.get(FEED, {**query, "after": after})
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_cursor")
+    free: dict[str, Any] = {"action": "update", "after": after, "limit": 5, "wait": 1, "fields": "event_id"}
+    assert len(client.get(FEED, free).json()["results"]) == 2
+    monkeypatch.setattr(feed_cursors, "LIFETIME_SECONDS", -1)
+    assert client.get(FEED, free).json()["code"] == "invalid_cursor"
+
+
+@pytest.mark.parametrize(
+    "restored",
+    [
+        "UPDATE auditlog_consumeroffset SET next_offset = 2",
+        "TRUNCATE auditlog_consumeroffset",
+        "TRUNCATE auditlog_lateevent",
+        # After the restored state, others have been late.
+        "UPDATE auditlog_lateevent SET event_id = gen_random_uuid()",
+    ],
+)
+def test_a_position_ahead_of_what_is_stored_is_an_error(
+    client: APIClient, writer: Writer, owner_connection: psycopg.Connection[Any], restored: str
+) -> None:
+    writer.store(0, 3)
+    writer.late()
+    reader = Reader(client, after="beginning")
+    assert len(reader.read()) == 4
+    assert reader.read() == []
+    owner_connection.execute(restored.encode())
+    answer = client.get(FEED, reader.query)
+    assert (answer.status_code, answer.json()["code"]) == (409, "position_ahead")
+    assert client.get(FEED, {"after": "beginning"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ({"wait": 31}, "/wait"),
+        ({"wait": -1}, "/wait"),
+        ({"limit": 0}, "/limit"),
+        ({"limit": 1001}, "/limit"),
+        ({"from": "2026-01-01T00:00:00Z"}, "/from"),
+        ({"cursor": "x"}, "/cursor"),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_refused(client: APIClient, query: dict[str, Any], pointer: str) -> None:
+    answer = client.get(FEED, query)
+    assert answer.status_code == 400
+    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+
+def test_a_caller_sees_what_the_rights_allow(writer: Writer, user_of: UserOf) -> None:
+    (mine,) = writer.store(0, actor={"id": "7", "repr": "x", "on_behalf_of": None})
+    anybody = APIClient()
+    key = api_keys.issue(user=user_of("anybody", auditor=False), name="test")
+    anybody.credentials(HTTP_AUTHORIZATION=f"Api-Key {key}")
+    assert anybody.get(FEED, {"after": "beginning"}).status_code == 403
+    assert AuditLog.objects.filter(event_id=mine).exists()
+
+
+def test_an_answer_takes_three_statements_of_the_audit_log_and_the_index_of_positions(
+    client: APIClient, writer: Writer, owner_connection: psycopg.Connection[Any]
+) -> None:
+    writer.store(0, 500)
+    writer.store(1, 500)
+    owner_connection.execute("ANALYZE auditlog_auditlog")
+    reader = Reader(client, after="beginning", limit=20)
+    reader.read()
+    with CaptureQueriesContext(connections["audit"]) as captured:
+        assert len(reader.read()) == 20
+    statements = [
+        query["sql"] for query in captured.captured_queries if "FROM auditlog" in query["sql"].replace('"', "")
+    ]
+    # Where everything stands; whether there are late events; the events.
+    assert (len(statements), len(captured)) == (3, 6)
+    with connections["audit"].cursor() as cursor:
+        cursor.execute(f"EXPLAIN {statements[-1].replace('%', '%%')}", [])
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "_topic_partition_offset_idx" in plan
+    # Partitions of other months are empty.
+    assert f"Seq Scan on {partition_name(timezone.now())}" not in plan
