@@ -7,6 +7,7 @@ from typing import Any
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "auditlog.api.authentication.ApiKeyAuthentication",
+        "auditlog.api.authentication.BearerAuthentication",
         "auditlog.api.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

@@ -35,6 +35,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {"extraCronJobs": {"relay": JOB}},
         "extraCronJobs.relay has the name of a workload",
     ),
+    ("smallest", {"oidc.issuer": "https://id.example.org"}, "set oidc.audience and oidc.jwksUrl too"),
     ("production", {"mail.host": ""}, "mail.existingSecret is set and mail.host is empty"),
     ("smallest", {"ports.http": 9464}, "ports.http and ports.metrics are the same"),
     ("production", {"api.ingress.hosts": []}, "api.ingress.hosts is empty"),

@@ -221,6 +221,20 @@ def test_a_forwarded_address_is_believed_only_where_a_proxy_is_in_front() -> Non
     assert [each.environment("Deployment", "api")["AUDITLOG_TRUSTED_PROXIES"] for each in shown] == ["0", "1", "2"]
 
 
+def test_tokens_are_accepted_of_the_issuer_that_is_named_and_else_of_none() -> None:
+    values = {"issuer": "https://id.example.org", "audience": "auditlog", "labelsClaim": "departments"}
+    named = {f"oidc.{name}": value for name, value in values.items()}
+    shown = render(changed("smallest", {**named, "oidc.jwksUrl": "https://id.example.org/keys"}))
+    variables = shown.environment("Deployment", "api")
+    assert {name: value for name, value in variables.items() if name.startswith("AUDIT_OIDC_")} == {
+        "AUDIT_OIDC_ISSUER": "https://id.example.org",
+        "AUDIT_OIDC_AUDIENCE": "auditlog",
+        "AUDIT_OIDC_JWKS_URL": "https://id.example.org/keys",
+        "AUDIT_OIDC_LABELS_CLAIM": "departments",
+    }
+    assert not any(name.startswith("AUDIT_OIDC_") for name in rendered("smallest").environment("Deployment", "api"))
+
+
 def test_a_network_policy_lets_in_and_out_what_is_needed() -> None:
     policies = {
         m["metadata"]["labels"]["app.kubernetes.io/component"]: m["spec"]

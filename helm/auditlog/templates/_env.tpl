@@ -53,6 +53,16 @@ DJANGO_CSRF_TRUSTED_ORIGINS: {{ . | quote }}
 DJANGO_SECURE_SSL_REDIRECT: {{ .Values.django.secureSslRedirect | quote }}
 {{- /* Believed without a proxy in front, the header would let every caller choose the address that is recorded. */}}
 AUDITLOG_TRUSTED_PROXIES: {{ ternary (ternary 1 0 (ne (include "auditlog.hosts" .) "")) .Values.django.trustedProxies (kindIs "invalid" .Values.django.trustedProxies) | toString | quote }}
+{{- with .Values.oidc }}
+{{- if .issuer }}
+AUDIT_OIDC_ISSUER: {{ .issuer | quote }}
+AUDIT_OIDC_AUDIENCE: {{ .audience | quote }}
+AUDIT_OIDC_JWKS_URL: {{ .jwksUrl | quote }}
+{{- with .labelsClaim }}
+AUDIT_OIDC_LABELS_CLAIM: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
 LOG_LEVEL: {{ .Values.django.logLevel }}
 DATABASE_BEHIND_PGBOUNCER: {{ .Values.database.behindPgbouncer | quote }}
 KAFKA_BOOTSTRAP_SERVERS: {{ .Values.kafka.bootstrapServers | quote }}
