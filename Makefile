@@ -73,8 +73,8 @@ mutations: $(STAMP)  ## switch mechanisms off, and see the tests of invariants f
 faults: $(STAMP)  ## make everything fail on three brokers, and count what is lost; ONLY="8 9": some scenarios
 	$(BIN)/python -m tests.faults $(ONLY)
 
-upgrade: $(STAMP)  ## upgrade from an older version (OLD=tag or commit) to this one, under load
-	$(BIN)/python -m tests.upgrade $(OLD)
+upgrade: $(STAMP)  ## upgrade from an older version (OLD=tag or commit) to this one; TESTS="…": what runs both ways
+	$(BIN)/python -m tests.upgrade $(OLD) $(TESTS)
 
 # The libraries that the bench compares with, apart: one of them is called auditlog too.
 $(PEERS_STAMP): requirements/peers.txt $(STAMP)
