@@ -18,6 +18,8 @@ from auditlog.queries.compiler import Query
 from auditlog.queries.filters import Both, Either, Field, Filter, Is
 from auditlog.topics import SYSTEM_MODEL
 
+# The beginning of a principal's name, before the id of the user.
+USER: Final = "user:"
 RESOLUTION: Final = timedelta(microseconds=1)
 # Groups of day, session, action and category that are told apart.
 MOST_GROUPS: Final = 5_000
@@ -58,7 +60,8 @@ def acts_of(actor_id: str, rights: Rights) -> Filter:
     """
     Return the filter of what an actor did, and of what was tried under the actor's name.
 
-    A refused call or a failed login has nobody as its actor: its key on the system stream is the name that was given.
+    What was tried by somebody who was not let in has nobody as its actor: its key on the system stream is the name that
+    was given, or that of a principal.
     Index: auditlog_auditlog_actor_time.
     """
     acted = Is(Field.ACTOR, (actor_id,))
@@ -68,13 +71,11 @@ def acts_of(actor_id: str, rights: Rights) -> Filter:
         .order_by("-occurred_at", "-event_id")
         .values_list("actor_repr", flat=True)[:1]
     )
-    return tried_as(acted, tuple(name for name in names if name is not None))
+    return tried_as(acted, (f"{USER}{actor_id}", *(name for name in names if name is not None)))
 
 
 def tried_as(acted: Filter, names: tuple[str, ...]) -> Filter:
     """Return the filter of an actor's acts together with what the system stream has under these names."""
-    if not names:
-        return acted
     return Either((acted, Both((Is(Field.MODEL, (SYSTEM_MODEL,)), Is(Field.OBJECT, names)))))
 
 
