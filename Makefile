@@ -14,7 +14,7 @@ PRODUCTION := DJANGO_SETTINGS_MODULE=settings.production DJANGO_ALLOWED_HOSTS=ex
 	DJANGO_SECRET_KEY=a-key-for-the-check-only-0123456789-abcdefghijklmnopqrstuvwxyz \
 	DATABASE_URL=postgres://check@127.0.0.1/check KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092
 
-.PHONY: help run test checks postgres-versions lint typecheck format lock mutations upgrade faults bench bench-api capacity openapi chart sbom image clean
+.PHONY: help run test checks postgres-versions lint typecheck format lock mutations upgrade fuzz faults bench bench-api capacity openapi chart sbom image clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -69,6 +69,9 @@ lock: $(STAMP)  ## resolve requirements/*.in anew, with hashes
 
 mutations: $(STAMP)  ## switch mechanisms off, and see the tests of invariants fail
 	$(BIN)/python -m tests.mutations
+
+fuzz: $(STAMP)  ## make up requests for every operation of the API, EXAMPLES=500 of each kind
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),500) $(BIN)/python -m pytest tests/integration/auditlog_api/test_fuzz.py
 
 faults: $(STAMP)  ## make everything fail on three brokers, and count what is lost; ONLY="8 9": some scenarios
 	$(BIN)/python -m tests.faults $(ONLY)

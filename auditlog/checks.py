@@ -14,6 +14,7 @@ from auditlog.capture.compilers import installed_on
 from auditlog.capture.subjects import is_key_of_another
 from auditlog.completeness.coverage import bypassing_methods
 from auditlog.completeness.facts import obstacle_of_table
+from auditlog.completeness.reads import read_paths
 from auditlog.models import AuditLog
 from auditlog.registry import MASKED_BY_DEFAULT, Registration, auditlog, global_classes, global_names
 from auditlog.vocabulary import FieldClass
@@ -96,6 +97,20 @@ def check_row_security(databases: Collection[str] | None = None, **_kwargs: Any)
             hint="Run audit_roles --admin-url …, then migrate, and let the alias connect as auditlog_reader.",
             id="auditlog.W021",
         )
+    ]
+
+
+@register("auditlog")
+def check_reads(**_kwargs: Any) -> list[CheckMessage]:
+    """Find ways to read the audit log that leave no event of it."""
+    return [
+        Error(
+            f"Whoever reads the audit log by {path.name!r} leaves no event that says so: {path.flaw}.",
+            hint="Derive resources from AuditView and the admin from RecordedReads, and leave what records alone.",
+            id="auditlog.E023",
+        )
+        for path in read_paths()
+        if path.flaw
     ]
 
 

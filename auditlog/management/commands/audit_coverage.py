@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from auditlog.completeness.coverage import Coverage, ModelCoverage, coverage, unregistered
+from auditlog.completeness.reads import ReadPath, read_paths
 
 
 class Command(BaseCommand):
@@ -18,9 +19,10 @@ class Command(BaseCommand):
     help = (
         "Print for each registered model every way in which Django writes, and whether such a write is captured, "
         "refused, excluded by the registration, only detected afterwards, or not covered; the masked and excluded "
-        "columns, and what each column holds; and the models that are not registered. Worked out from what is "
-        "registered, overridden and installed. Exit code 1 when a registered model has a hole other than raw SQL. Run "
-        "it with the DATABASE_URL of the application, role auditlog_app."
+        "columns, and what each column holds; the models that are not registered; and whether it is recorded that "
+        "somebody reads the audit log by the API or the admin. Worked out from what is registered, overridden and "
+        "installed. Exit code 1 when a registered model has a hole other than raw SQL, or the log can be read without "
+        "an event. Run it with the DATABASE_URL of the application, role auditlog_app."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -33,12 +35,15 @@ class Command(BaseCommand):
             covered, others = coverage(), unregistered()
         except DatabaseError as exc:
             raise CommandError(f"The database could not be asked: {exc}") from exc
+        reads = read_paths()
         holes = [f"{model.label}: {path.name}" for model in covered for path in model.paths if path.is_hole]
+        holes += [f"reading the audit log: {path.name}" for path in reads if path.flaw]
         if options["json"]:
             report = {"models": [_members(model) for model in covered], "unregistered": others, "holes": holes}
+            report["reads"] = [{"path": path.name, "recorded": not path.flaw, "reason": path.flaw} for path in reads]
             self.stdout.write(json.dumps(report))
         else:
-            self.stdout.write("\n".join(_lines(covered, others, holes)))
+            self.stdout.write("\n".join(_lines(covered, others, reads, holes)))
         if holes:
             raise SystemExit(1)
 
@@ -60,7 +65,9 @@ def _members(model: ModelCoverage) -> dict[str, Any]:
     }
 
 
-def _lines(covered: list[ModelCoverage], others: dict[str, str], holes: list[str]) -> Iterator[str]:
+def _lines(
+    covered: list[ModelCoverage], others: dict[str, str], reads: list[ReadPath], holes: list[str]
+) -> Iterator[str]:
     for model in covered:
         yield f"{model.label}  (table {model.table} on {', '.join(model.aliases)}, bulk={model.bulk})"
         if model.masked:
@@ -81,5 +88,8 @@ def _lines(covered: list[ModelCoverage], others: dict[str, str], holes: list[str
         yield ""
     yield "Not registered:"
     yield from (f"  {label}: {reason}" for label, reason in others.items())
+    yield ""
+    yield "Reading the audit log:"
+    yield from (f"  {'HOLE ' if path.flaw else ''}{path.name}: {path.flaw or 'recorded'}" for path in reads)
     yield ""
     yield f"{len(holes)} HOLES: {'; '.join(holes)}" if holes else "No holes other than raw SQL."
