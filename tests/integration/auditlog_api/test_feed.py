@@ -7,6 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -19,14 +20,15 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from auditlog import api_keys
+from auditlog.access import grants
 from auditlog.api import feed_cursors, waits
-from auditlog.models import AuditLog
+from auditlog.models import AccessGrant
 from auditlog.partitions import partition_name
 from auditlog.queries import feed
 from auditlog.roles import Role
 from consumers.projector import Projector
 from consumers.records import Batch, Partition, Record
-from tests.conftest import WaitUntil
+from tests.conftest import Events, WaitUntil
 from tests.integration.auditlog_api.conftest import UserOf
 from tests.unit.consumers.builders import event, record, uuid7
 
@@ -336,12 +338,43 @@ def test_a_parameter_that_cannot_be_is_refused(client: APIClient, query: dict[st
 
 
 def test_a_caller_sees_what_the_rights_allow(writer: Writer, user_of: UserOf) -> None:
-    (mine,) = writer.store(0, actor={"id": "7", "repr": "x", "on_behalf_of": None})
-    anybody = APIClient()
-    key = api_keys.issue(user=user_of("anybody", auditor=False), name="test")
-    anybody.credentials(HTTP_AUTHORIZATION=f"Api-Key {key}")
-    assert anybody.get(FEED, {"after": "beginning"}).status_code == 403
-    assert AuditLog.objects.filter(event_id=mine).exists()
+    user = user_of()
+    narrow, nobody = APIClient(), APIClient()
+    narrow.credentials(HTTP_AUTHORIZATION=f"Api-Key {api_keys.issue(user=user, name='test')}")
+    other = user_of("other", auditor=False)
+    nobody.credentials(HTTP_AUTHORIZATION=f"Api-Key {api_keys.issue(user=other, name='test')}")
+    grants.give(AccessGrant(user=user, model_names=["doctors.patient"], reason="test"))
+    writer.store(0, 3)
+    (seen,) = writer.store(Partition("audit.doctors.patient", 0), model="doctors.patient")
+    writer.late(1)
+    late = writer.repair(writer.record(Partition("audit.doctors.patient", 0), 0, model="doctors.patient"))
+    reader = Reader(narrow, after="beginning")
+    assert reader.read() == [*late, seen]
+    assert reader.answer["policy_filters"] == ["models"]
+    assert nobody.get(FEED, {"after": "beginning"}).status_code == 403
+
+
+def test_what_shows_nothing_but_reads_of_feeds_is_told_by_the_next_that_is_recorded(
+    client: APIClient, writer: Writer, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> list[dict[str, Any]]:
+        found = [one["audit"]["data"] for one in events() if one["audit"]["action"] == "audit_log_read"]
+        return [{"rows": one["rows"], **one["asked"]} for one in found]
+
+    reader = Reader(client)
+    reader.read()
+    (first,) = told()
+    assert (first["rows"], first["is_first_page"], "before" in first) == (0, True, False)
+    # What its own first read left, and nothing.
+    writer.store(SYSTEM, **READ_OF_FEED)
+    assert (len(reader.read()), reader.read(), told()) == (1, [], [])
+    writer.store(0, 2)
+    reader.read()
+    (third,) = told()
+    assert (third["rows"], third["before"]["reads"], third["before"]["rows"]) == (2, 2, 1)
+    assert (reader.read(), told()) == ([], [])
+    monkeypatch.setattr("auditlog.api.views.feed.UNTOLD_FOR", timedelta(0))
+    assert (reader.read(), [one["before"]["reads"] for one in told()]) == ([], [1])
 
 
 def test_an_answer_takes_three_statements_of_the_audit_log_and_the_index_of_positions(

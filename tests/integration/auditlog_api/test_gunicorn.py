@@ -11,14 +11,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from django.db import connections
 
 from auditlog import api_keys
 from devstack import ports
+from tests.conftest import WaitUntil
 from tests.integration.auditlog_api.conftest import UserOf
 
 pytestmark = [
@@ -27,6 +30,10 @@ pytestmark = [
 ]
 
 PROJECT = Path(__file__).parents[3]
+# Sessions that have just looked how far everything is stored.
+LOOKING = b"""
+SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND query LIKE '%%again_until))%%' AND pid <> pg_backend_pid()
+"""
 START_SECONDS = 30
 POLL_SECONDS = 0.02
 SPECIALTIES = "/api/specialties/"
@@ -149,3 +156,29 @@ def test_nothing_malformed_gets_into_an_event_off_the_wire(
     assert len(context["request_id"]) == 32
     assert (context["remote_addr"], context["traceparent"], context["session"]) == ("127.0.0.1", None, None)
     assert context["user_agent"] == "\xff\xed\xa0\x80 \xe2\x98\x83"
+
+
+def test_a_server_that_is_asked_to_stop_answers_those_who_wait_for_events(
+    headers: dict[str, str], wait_until: WaitUntil
+) -> None:
+    # Nobody else sees what the sessions of others do.
+    admin = psycopg.connect(os.environ["TEST_POSTGRES_ADMIN_URL"], autocommit=True)
+    database = connections["audit"].settings_dict["NAME"]
+    port = ports.free_port()
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:settings.server", "settings.wsgi"]
+    # Those who wait on would be cut off after five seconds.
+    variables = {"API_BIND": f"127.0.0.1:{port}", "API_GRACEFUL_SECONDS": "5"}
+    environment = os.environ | variables | {"DJANGO_SETTINGS_MODULE": "settings.test"}
+    with admin, subprocess.Popen(command, cwd=PROJECT, env=environment, stderr=subprocess.DEVNULL) as server:
+        try:
+            wait_until(lambda: _answers(port))
+            with ThreadPoolExecutor(2) as pool:
+                path = "/api/audit/v1/feed/?wait=30"
+                waiting = [pool.submit(_ask, port, "GET", path, headers=headers) for _ in range(2)]
+                wait_until(lambda: admin.execute(LOOKING, [database]).fetchone() == (2,))
+                server.send_signal(signal.SIGTERM)
+                answers = [one.result() for one in waiting]
+        finally:
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(timeout=START_SECONDS) == 0
+    assert [(status, body["results"]) for status, _type, body in answers] == [(200, []), (200, [])]

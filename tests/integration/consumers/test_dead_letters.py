@@ -19,7 +19,7 @@ from django.utils import timezone
 from prometheus_client import REGISTRY
 
 from auditlog.context import set_actor
-from auditlog.models import AuditLog
+from auditlog.models import AuditLog, LateEvent
 from auditlog.partitions import month_of
 from auditlog.roles import Role
 from auditlog.vocabulary import Action
@@ -109,6 +109,8 @@ def test_i6_a_requeued_record_is_stored_as_if_it_had_just_been_read(
     }
     row = AuditLog.objects.get()
     assert (str(row.event_id), row.topic, row.partition, row.offset) == (ids_of(early)[1], *AT, 8)
+    # The offset had been passed.
+    assert (row.late, LateEvent.objects.get().event_id) == (1, row.event_id)
     assert [letter.decision for letter in letters()] == [None, "requeued", None]
     decided = letters()[1]
     assert (decided.decided_by, decided.decided_because) == ("night shift", "the months are there now")

@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 from django.utils import timezone
 
-from auditlog.models import AuditLog
+from auditlog.models import AuditLog, LateEvent
 from auditlog.roles import Role
 from consumers.kafka import TopicReader, TopicWriter
 from consumers.projector import Projector
@@ -109,6 +109,7 @@ def test_rows_that_the_owner_removed_come_back_from_the_topic(stand: Stand) -> N
     assert sorted(report["restored"]["read_model"]) == lost
     assert (report["missing"], report["unrecoverable"]) == ([], [])
     assert stand.stored() == before
+    assert {str(one.event_id) for one in LateEvent.objects.filter(number__gt=5)} == set(lost)
     (about,) = told()
     assert (about["action"], about["reason"]) == ("events_restored", REPAIR[2])
     assert sorted(about["data"]["events"]) == lost
