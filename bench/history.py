@@ -50,7 +50,7 @@ SHARES = (
 )
 PLACE = "INSERT INTO bench_history.places VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 # Indexes come when the table is attached.
-MAKE = "CREATE TABLE {table} (LIKE auditlog_auditlog INCLUDING DEFAULTS)"
+MAKE = "CREATE TABLE {table} (LIKE auditlog_auditlog INCLUDING DEFAULTS INCLUDING STATISTICS)"
 FILL = "INSERT INTO {table} ({columns}) SELECT {columns} FROM bench_history.rows(%s, %s, %s, %s)"
 BOUNDS = (
     "ALTER TABLE {table} ADD CONSTRAINT bounds CHECK (event_id >= {low} AND event_id < {high} AND event_id IS NOT NULL)"

@@ -40,6 +40,11 @@ FROM (SELECT n, %s - n * %s AS at FROM generate_series(0, %s) n) events
 """
 
 
+# No other object has this key, and no other model is as rare: each alone says little of how many events it has.
+ONE_OBJECT = """
+UPDATE auditlog_auditlog SET model = 'doctors.department', object_pk = 'D1' WHERE "offset" % 50 = 4
+"""
+TIMELINE = "/api/audit/v1/objects/doctors.department/D1/timeline/"
 # How many events a filter finds, at most a page of them.
 FILTERS: list[tuple[dict[str, str], int]] = [
     ({"subject": "doctors.patient:2017"}, 4),
@@ -91,10 +96,22 @@ def test_a_filter_reads_little_more_than_it_answers_with(client: APIClient, fill
         assert rows <= 300, (query, rows)
 
 
-def _read(client: APIClient, query: dict[str, Any]) -> tuple[int, set[str], int]:
+def test_a_page_of_an_object_with_many_events_reads_no_more_than_the_page(
+    client: APIClient, filled: None, owner_connection: psycopg.Connection[Any]
+) -> None:
+    owner_connection.execute(ONE_OBJECT)
+    owner_connection.execute("VACUUM ANALYZE auditlog_auditlog")
+    found, _partitions_read, rows = _read(client, {"page_size": PAGE_SIZE}, path=TIMELINE)
+
+    assert found == PAGE_SIZE
+    # Of 300, and those that it might have been next, one of each partition.
+    assert rows <= 60
+
+
+def _read(client: APIClient, query: dict[str, Any], *, path: str = EVENTS) -> tuple[int, set[str], int]:
     """Return how many events are found, the partitions that were read, and how many rows were read in them."""
     with CaptureQueriesContext(connections["audit"]) as captured:
-        answer = client.get(EVENTS, query)
+        answer = client.get(path, query)
     assert answer.status_code == 200, answer.content
     (statement,) = (each["sql"] for each in captured if 'FROM "auditlog_auditlog"' in each["sql"])
     with connections["audit"].cursor() as cursor:
