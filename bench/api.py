@@ -108,7 +108,7 @@ def measure(stack: Stack, *, quick: bool, rows: int | None = None) -> Report:
             figures["beside"] = _beside(stack, reader, client, log, count=QUICK_PAIRS if quick else PAIRS)
         table_bytes, index_bytes, stored = reader.execute(SIZES).fetchone() or (0, 0, 0)
         tidy(owner)
-        owner.execute("TRUNCATE auditlog_auditlog, auditlog_consumeroffset")
+        owner.execute("TRUNCATE auditlog_auditlog, auditlog_consumeroffset, auditlog_rollup")
     figures |= {
         "rows": stored,
         "bytes_a_row": float(table_bytes) / stored,

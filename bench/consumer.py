@@ -39,7 +39,7 @@ REACHED = "SELECT coalesce(sum(next_offset), 0) FROM auditlog_consumeroffset"
 # What is on the topics that consumers read.
 ON_TOPICS = "SELECT coalesce(sum(cardinality(outbox_ids)), 0) FROM auditlog_outboxledger WHERE topic LIKE 'audit.%'"
 # The consumer begins at the beginning of the topics.
-FORGET = "TRUNCATE auditlog_auditlog, auditlog_consumeroffset"
+FORGET = "TRUNCATE auditlog_auditlog, auditlog_consumeroffset, auditlog_rollup"
 KEPT = "CREATE TABLE bench_kept AS SELECT * FROM auditlog_auditlog"
 OUT = "COPY bench_kept TO STDOUT"
 INTO = "COPY auditlog_auditlog FROM STDIN"
