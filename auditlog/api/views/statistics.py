@@ -40,6 +40,8 @@ T = TypeVar("T")
 class StatisticsView(AuditView):
     """A resource that counts the events of a window."""
 
+    cost = 5
+
     def asked(self, request: Request, *own: str) -> Asked:
         """
         Return the filter and the window of a request that has parameters of its own as well.

@@ -248,6 +248,27 @@ def test_an_event_of_the_last_instant_of_a_month_is_counted_there(read_model: No
     assert [(row.at, row.events) for row in rows] == [(first - timedelta(hours=1), 1), (first, 1)]
 
 
+def test_the_upkeep_and_the_readers_of_an_hour_read_its_rows_only(read_model: None) -> None:
+    execute(
+        "INSERT INTO auditlog_rollup (at, by_actor, model, action, category, actor_id, events, compacted) "
+        "SELECT '2026-01-01'::timestamptz + make_interval(hours => n / 40), n % 40 > 2, 'a.b', n::text, 'write', "
+        "n::text, 1, n < 39000 FROM generate_series(0, 39999) n"
+    )
+    execute("ANALYZE auditlog_rollup")
+    hour = "'2026-01-11'"
+    statements = {
+        rollups.COMPACT.replace("%s", hour): "auditlog_rollup_hours",
+        rollups.FRESH_HOURS: "auditlog_rollup_fresh",
+        f"SELECT sum(events) FROM auditlog_rollup WHERE NOT by_actor AND at = {hour}": "auditlog_rollup_hours",
+    }
+    for statement, index in statements.items():
+        with connections["default"].cursor() as cursor:
+            cursor.execute(f"EXPLAIN {statement}")
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+        assert index in plan
+        assert "Seq Scan" not in plan
+
+
 def run(*arguments: str) -> dict[str, Any]:
     """Return what the command reports."""
     output = StringIO()
