@@ -20,7 +20,7 @@ from django.db.models.functions import Cast
 from django.db.models.lookups import Exact, In
 
 from auditlog import exact_json
-from auditlog.access.redaction import hidden_field_q
+from auditlog.access.redaction import hidden_field_q, hidden_subjects_q
 from auditlog.access.rights import Rights
 from auditlog.models import AuditLog
 from auditlog.partitions import EVENT_ID_SLACK, lowest_id
@@ -117,7 +117,7 @@ def condition(wanted: Filter, rights: Rights) -> Q:  # noqa: PLR0911 - one for e
         case Not(part):
             return Q(_NotTrue(condition(part, rights)))
         case Is(field, values):
-            return _is(field, values)
+            return _is(field, values, rights)
         case StartsWith(field, prefix):
             return Q(**{f"{COLUMNS[field]}__startswith": prefix})
         case Within(network):
@@ -152,9 +152,11 @@ def _seen_by(rights: Rights) -> Q:
     return seen
 
 
-def _is(field: Field, values: tuple[str, ...]) -> Q:
+def _is(field: Field, values: tuple[str, ...], rights: Rights) -> Q:
     if field in SETS:
-        return Q(**{f"{SETS[field]}__overlap": list(values)})
+        found = Q(**{f"{SETS[field]}__overlap": list(values)})
+        hides = field is Field.SUBJECT and rights.hidden_classes
+        return found & ~hidden_subjects_q(rights) if hides else found
     if field is Field.ACTOR_TYPE:
         return Q(In(KeyTextTransform("type", F("actor")), [Value(value) for value in values]))
     column = COLUMNS[field]

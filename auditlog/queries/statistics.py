@@ -14,9 +14,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import connections
-from django.db.models import Expression, F, Func, QuerySet, TextField, Value
+from django.db.models import Case, Expression, F, Func, QuerySet, TextField, Value, When
 
+from auditlog.access.redaction import hidden_subjects_q
 from auditlog.access.rights import Rights
 from auditlog.models import Rollup, RollupBacklog
 from auditlog.partitions import month_of
@@ -194,7 +196,7 @@ def _values(number: int, dimension: Dimension) -> str:
 def _counted(
     query: Query, rights: Rights, dimensions: Sequence[Dimension], *, are_whole_hours: bool = True
 ) -> _Counted:
-    columns = [COLUMNS[dimension] for dimension in dimensions]
+    columns = [_column(dimension, rights) for dimension in dimensions]
     hours = _whole_hours(query)
     if hours is None or not are_whole_hours or not _are_rolled(query, rights, dimensions):
         rows = compiler.rows(query, rights).order_by("-occurred_at")
@@ -214,6 +216,14 @@ def _counted(
     ]
     joined = " UNION ALL ".join(f"({sql})" for sql, _ in parts)
     return _Counted(joined, tuple(value for _, values in parts for value in values), Source.ROLLUP)
+
+
+def _column(dimension: Dimension, rights: Rights) -> str | Expression:
+    """Return what a row counts for; nobody, where it hides from the caller whom it is about."""
+    if dimension is not Dimension.SUBJECT or not rights.hidden_classes:
+        return COLUMNS[dimension]
+    nobody = Value([], output_field=ArrayField(TextField()))
+    return Case(When(hidden_subjects_q(rights), then=nobody), default=F("subjects"))
 
 
 def _whole_hours(query: Query) -> tuple[datetime, datetime] | None:

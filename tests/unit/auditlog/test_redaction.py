@@ -121,6 +121,23 @@ def test_a_project_decides_which_classes_are_restricted(settings: Any) -> None:
     assert redacted(event, CLERK).after == {"phone": {"$redacted": "personal"}, "notes": "n"}
 
 
+@pytest.mark.parametrize(
+    ("model", "classes", "shown"),
+    [
+        ("doctors.appointment", {"health": ["patient_id", "patient"]}, ["$redacted:health"]),
+        ("doctors.appointment", {"health": ["notes"]}, ["doctors.patient:42"]),
+        ("doctors.patient", {"health": ["patient"]}, ["doctors.patient:42"]),
+    ],
+)
+def test_whom_an_event_is_about_is_hidden_with_the_field_that_names_them(
+    model: str, classes: Any, shown: list[str]
+) -> None:
+    event = event_of(model=model, classes=classes, subjects=["doctors.patient:42"])
+
+    assert redacted(event, CLERK).subjects == shown
+    assert redacted(event, OFFICER).subjects == ["doctors.patient:42"]
+
+
 classes_of = st.dictionaries(st.sampled_from(NAMES), st.sampled_from([kind.value for kind in FieldClass]))
 
 
