@@ -41,6 +41,8 @@ DAY = [
 class ActorActivity(PageView):
     """What one actor did."""
 
+    cost = 2
+
     @extend_schema(
         operation_id="audit_actor_activity",
         parameters=[ACTOR, *DAY, *PAGING],

@@ -43,6 +43,8 @@ class EventList(PageView):
 class EventSearch(PageView):
     """All events, by a filter that is too long for an address, or that no address should show."""
 
+    cost = 2
+
     @extend_schema(
         operation_id="audit_events_search",
         parameters=[OpenApiParameter("cursor", TEXT, description="Out of `next` or `previous`, with the same body.")],

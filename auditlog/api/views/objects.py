@@ -55,6 +55,8 @@ class ObjectTimeline(PageView):
 class StateView(AuditView):
     """A question about what an object was."""
 
+    cost = 2
+
     def subject(self, model: str, object_pk: str) -> Subject:
         """
         Return the object of an address.
@@ -181,6 +183,8 @@ class ObjectDiff(StateView):
 
 class ObjectViewers(AuditView):
     """Who looked at one object."""
+
+    cost = 2
 
     @extend_schema(
         operation_id="audit_object_viewers",
