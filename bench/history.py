@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,8 @@ from bench.stack import Say
 
 MONTHS = 24
 PLACES = 80
+# Months that are filled at the same time.
+AT_ONCE = 2
 # Rows that bring the number of objects of each place in proportion.
 FULL_SIZE = 10_000_000
 # Of the place whose objects have many versions, whatever the size.
@@ -131,9 +134,12 @@ def fill(owner: psycopg.Connection[Any], *, rows: int, until: datetime, say: Say
     owner.execute(FUNCTIONS.read_text(encoding="utf-8").encode())
     try:
         _place(owner, here)
-        for month in _months(history):
-            say(f"history: {partition_name(month)}")
-            _fill_month(owner, history, month)
+        wanted = list(_months(history))
+        for month in wanted:
+            owner.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(partition_name(month))))
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            for filled in [threads.submit(_fill_month, owner.info.dsn, history, month) for month in wanted]:
+                say(f"history: {filled.result()}")
     finally:
         owner.execute("DROP SCHEMA bench_history CASCADE")
     owner.execute(OFFSETS, [settings.KAFKA_CONSUMER_GROUP])
@@ -179,7 +185,8 @@ def _months(history: History) -> Iterator[datetime]:
         month = months(start=month, count=2)[1]
 
 
-def _fill_month(owner: psycopg.Connection[Any], history: History, month: datetime) -> None:
+def _fill_month(address: str, history: History, month: datetime) -> str:
+    """Make the partition of a month and return its name; only attaching it waits for other months."""
     following = months(start=month, count=2)[1]
     table, low, high = (
         sql.Identifier(partition_name(month)),
@@ -187,13 +194,11 @@ def _fill_month(owner: psycopg.Connection[Any], history: History, month: datetim
         sql.Literal(lowest_id(following)),
     )
     first, last = (min(history.rows, max(0, -(-(at - history.since) // history.step))) for at in (month, following))
-    columns = sql.SQL(", ").join(sql.Identifier(name) for (name,) in owner.execute(COLUMNS).fetchall())
-    with owner.transaction():
-        owner.execute(sql.SQL("DROP TABLE IF EXISTS {table}").format(table=table))
+    with psycopg.connect(address) as owner:
+        columns = sql.SQL(", ").join(sql.Identifier(name) for (name,) in owner.execute(COLUMNS).fetchall())
         owner.execute(sql.SQL(MAKE).format(table=table))
-        # Made in the same transaction: none of it needs to be in the write-ahead log where that is minimal.
         statement = sql.SQL(FILL).format(table=table, columns=columns)
         owner.execute(statement, [first, last - 1, history.since, history.step])
-        owner.execute(sql.SQL(BOUNDS).format(table=table, low=low, high=high))
-        owner.execute(sql.SQL(ATTACH).format(table=table, low=low, high=high))
-        owner.execute(sql.SQL(FORGET).format(table=table))
+        for change in (BOUNDS, ATTACH, FORGET):
+            owner.execute(sql.SQL(change).format(table=table, low=low, high=high))
+    return partition_name(month)

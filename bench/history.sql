@@ -139,7 +139,7 @@ SELECT
         'session', session, 'traceparent', '00-' || md5(request_id) || '-' || left(md5(n::text), 16) || '-01', 'method', 'PATCH',
         'path', '/api/' || split_part(p.model, '.', 2) || 's/' || pk || '/'),
     p.model || ':3f9c2a', p.topic, 6 + ((turn * p.on_topic + p.rank) % 6)::integer, (turn * p.on_topic + p.rank) / 6,
-    '00000001:' || lpad((n + 1)::text, 20, '0'), 'f3a1c2d4-0000-8000-8000-000000000001'::uuid,
+    '00000001:' || lpad((n + 1)::text, 20, '0'), NULL::uuid,
     CASE p.model
         WHEN 'doctors.appointment' THEN ARRAY['doctors.doctor:' || (pk % 5000 + 1), 'doctors.patient:' || (pk % 90000 + 1)]
         WHEN 'doctors.doctor' THEN ARRAY['doctors.doctor:' || pk] WHEN 'doctors.patient' THEN ARRAY['doctors.patient:' || pk]
