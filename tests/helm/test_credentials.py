@@ -10,7 +10,7 @@ import pytest
 from tests.helm.rendering import SHAPES, Manifest, rendered
 
 SECRET_WORDS = re.compile(r"password|secret|token|_key\b|postgres://", re.IGNORECASE)
-PUBLIC = {"KAFKA_SSL_KEY_LOCATION"}
+PUBLIC = {"KAFKA_SSL_KEY_LOCATION", "AUDITLOG_RATE_LIMIT_TOKENS", "AUDITLOG_RATE_LIMIT_ANONYMOUS_TOKENS"}
 PODS = [(shape, name) for shape in SHAPES for name in rendered(shape).pods()]
 
 

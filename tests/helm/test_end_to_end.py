@@ -153,7 +153,7 @@ def test_a_release_runs_from_its_manifests_and_loses_nothing_when_its_pods_end(
                         (consumer, "auditlog_consumer_events_stored_total"), (worker, "auditlog_worker_due_tasks"),
                         (reconciler, difference)):  # fmt: skip
         assert metric in pod.metrics()
-    for name in ("partitions", "reconcile", "bypass"):
+    for name in ("partitions", "rollups", "reconcile", "bypass"):
         release.pod("CronJob", name).run()
 
     codes = {pod.name: pod.terminate() for pod in (api, relay, consumer, worker, reconciler)}

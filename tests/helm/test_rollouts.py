@@ -51,7 +51,7 @@ def test_a_change_of_what_the_chart_renders_for_pods_replaces_them(
     old, new = (checksums(render(changed("smallest", changes)), kind) for changes in (before, after))
     assert old.keys() == new.keys()
     assert {name for name in old if old[name] == new[name]} == set()
-    assert len(old) == 9
+    assert len(old) == 10
 
 
 def test_a_change_of_another_object_or_of_how_many_there_are_replaces_no_pod() -> None:

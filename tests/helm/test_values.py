@@ -13,7 +13,7 @@ DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 BLOCKS = {
     **{f"Deployment/{name}": name for name in ("api", "relay", "consumer", "worker", "reconciler")},
     **{f"Job/{name}": name for name in ("migrations", "topics")},
-    **{f"CronJob/{name}": f"cronJobs.{name}" for name in ("partitions", "reconcile", "bypass")},
+    **{f"CronJob/{name}": f"cronJobs.{name}" for name in ("partitions", "rollups", "reconcile", "bypass")},
 }
 # What every pod may be given, whatever it does.
 OF_EVERY_POD = {

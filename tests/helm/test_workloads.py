@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from auditlog.heartbeat import RunLoop
@@ -11,8 +9,6 @@ from consumers.kafka import PROPERTIES
 from tests.helm.rendering import NAMESPACE, SHAPES, Manifest, changed, render, rendered, values_of
 from tests.helm.schemas import problems
 
-SECRET_WORDS = re.compile(r"password|secret|token|_key\b|postgres://", re.IGNORECASE)
-PUBLIC = {"KAFKA_SSL_KEY_LOCATION"}
 PODS = [(shape, name) for shape in SHAPES for name in rendered(shape).pods()]
 
 

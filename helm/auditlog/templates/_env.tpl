@@ -145,3 +145,16 @@ KAFKA_GROUP_PROTOCOL: {{ .Values.kafka.groupProtocol }}
       name: {{ tpl .secret .root }}
       key: {{ .key }}
 {{- end -}}
+
+{{/* What the audit API alone reads, as a map: who may ask how much, and who sees what. */}}
+{{- define "auditlog.auditApiEnv" -}}
+{{- with .Values.auditApi -}}
+AUDITLOG_CURSOR_SECONDS: {{ .cursorSeconds | quote }}
+AUDITLOG_QUERY_TIMEOUT_SECONDS: {{ .queryTimeoutSeconds | quote }}
+AUDITLOG_RATE_LIMIT_SECONDS: {{ .rateLimit.seconds | quote }}
+AUDITLOG_RATE_LIMIT_TOKENS: {{ .rateLimit.tokens | quote }}
+AUDITLOG_RATE_LIMIT_ANONYMOUS_TOKENS: {{ .rateLimit.anonymousTokens | quote }}
+AUDITLOG_DEMAND_REASON: {{ .demandReason | quote }}
+AUDITLOG_RESTRICTED_CLASSES: {{ join "," .restrictedClasses | quote }}
+{{- end -}}
+{{- end -}}
