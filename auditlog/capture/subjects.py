@@ -46,7 +46,18 @@ def named(instance: models.Model, registration: Registration) -> dict[str, Any]:
         for dimension in label_dimensions(field, registration)
         if (value := _held(instance, field))
     )
-    return _present(is_subject=registration.is_subject, subjects=list(subjects), labels=list(labels))
+    told = _present(is_subject=registration.is_subject, subjects=list(subjects), labels=list(labels))
+    return told | _present(classes=_classes(fields.values(), registration))
+
+
+def _classes(fields: Iterable[Any], registration: Registration) -> dict[str, list[str]]:
+    """Return the classes of the columns and fields that name something: they hide the names as well."""
+    found: dict[str, list[str]] = {}
+    for field in fields:
+        data_class = registration.classes.get(field.name)
+        if data_class and (subject_model(field, registration) or label_dimensions(field, registration)):
+            found.setdefault(str(data_class), []).extend(dict.fromkeys((field.column, field.name)))
+    return found
 
 
 def subject_model(field: Any, registration: Registration) -> str | None:

@@ -101,6 +101,15 @@ def test_an_event_without_images_names_what_the_instance_holds(events: Events) -
     assert named(seen) == {"is_subject": True}
 
 
+def test_an_event_without_images_says_of_which_classes_its_names_are(events: Events) -> None:
+    child = Ticket.objects.create(parent=Ticket.objects.create(), title="a")
+    events()
+    with registered(Ticket, subject_fields=["parent"], classify_fields={"parent": "health", "title": "public"}):
+        record_access(child)
+    (seen,) = events()
+    assert seen["audit"]["classes"] == {"health": ["parent_id", "parent"]}
+
+
 def test_what_the_instance_has_not_loaded_or_the_database_works_out_is_not_asked_for(
     events: Events, django_assert_num_queries: Any
 ) -> None:

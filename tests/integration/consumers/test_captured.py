@@ -11,10 +11,15 @@ from django.db import connections
 from django.utils import timezone
 
 from auditlog import topics
+from auditlog.access.redaction import redacted
+from auditlog.access.rights import Rights
+from auditlog.access.scopes import Scope
 from auditlog.context import set_actor, set_reason
 from auditlog.events import record as record_event
 from auditlog.events import record_access
 from auditlog.models import AuditLog
+from auditlog.queries.compiler import Query, rows
+from auditlog.queries.filters import Both, Field, Filter, Is, Not
 from consumers.projector import Projector
 from consumers.records import Batch, Partition, Record
 from doctors.models import Appointment, Department, Doctor, Patient, Specialty
@@ -116,6 +121,31 @@ def test_events_are_found_by_whom_they_are_about_and_where_they_belong(projector
     assert found(labels__contains=[f"department:{heart.pk}", f"department:{lung.pk}"]) == [("doctors.doctor", "update")]
     assert found(changed_fields__contains=["patient"]) == [(visits, "create"), (visits, "update")]
     assert found(changed_fields__contains=["specialties"]) == [("doctors.doctor", "m2m.add")]
+
+
+def test_whom_a_restricted_caller_may_not_see_is_no_subject_for_them(projector: Projector) -> None:
+    doctor, patient = doctor_of(), Patient.objects.create(last_name="Milner")
+    start = timezone.now()
+    visit = Appointment.objects.create(doctor=doctor, patient=patient, start=start, end=start + timedelta(hours=1))
+    record_access(visit)
+    project_outbox(projector)
+    about = Is(Field.SUBJECT, (f"doctors.patient:{patient.pk}", "doctors.patient:0"))
+    everything = Rights("user:1", frozenset({Scope.READ, Scope.READ_SENSITIVE}))
+    restricted = Rights("user:2", frozenset({Scope.READ}))
+
+    def found(rights: Rights, asked: Filter = about) -> list[tuple[str, str]]:
+        return list(rows(Query(asked), rights).order_by("offset").values_list("model", "action"))
+
+    own = ("doctors.patient", "create")
+    visits = [("doctors.appointment", "create"), ("doctors.appointment", "access")]
+    assert found(everything) == [own, *visits]
+    assert found(restricted) == [own]
+    # Nor by what is left when the others are taken away.
+    assert found(restricted, Both((Is(Field.MODEL, ("doctors.appointment",)), Not(about)))) == visits
+    for event in rows(Query(Is(Field.MODEL, ("doctors.appointment",))), restricted):
+        shown = redacted(event, restricted)
+        assert (shown.subjects, "subjects" in shown.redacted) == (["$redacted:health"], True)
+        assert len(redacted(event, everything).subjects) == 2
 
 
 def test_every_registered_model_has_its_topics() -> None:
