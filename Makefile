@@ -7,8 +7,8 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 PEERS_STAMP := .venv-peers/.installed
-# Where `make upgrade` comes from: the newest release. Until one is out, the first commit whose tests can be migrated by others.
-OLD ?= 88342b440c624434779aaed98c2d7c8513116d96
+# Where `make upgrade` comes from: the newest release. Until one is out, the last commit before the schema got what the audit API asks by.
+OLD ?= f1cea79d48d1041fac35cf34a229b64999d3a8c8
 PACKAGES := auditlog publishers consumers doctors settings devstack helm tests bench
 PRODUCTION := DJANGO_SETTINGS_MODULE=settings.production DJANGO_ALLOWED_HOSTS=example.org \
 	DJANGO_SECRET_KEY=a-key-for-the-check-only-0123456789-abcdefghijklmnopqrstuvwxyz \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.mutations.table import ROOT, Mutation, NotApplicable, function_of, invariant_tests, load
+from tests.upgrade.versions import changes
 
 MUTATIONS = load()
 
@@ -16,6 +17,11 @@ def test_a_mutation_still_applies(mutation: Mutation) -> None:
     assert mutated != source
     if mutation.file.endswith(".py"):
         compile(mutated, mutation.file, "exec")
+
+
+@pytest.mark.parametrize("change", changes(), ids=lambda change: f"{change.file}: {change.text[:40].strip()}")
+def test_a_change_of_the_next_version_that_upgrades_are_tried_with_still_applies(change: Mutation) -> None:
+    assert change.applied((ROOT / change.file).read_text(encoding="utf-8"))
 
 
 def test_every_test_of_an_invariant_says_which_mechanism_it_proves() -> None:
