@@ -214,6 +214,9 @@ def test_what_is_hidden_and_what_does_not_exist_are_answered_alike(
 ) -> None:
     absent, hidden = uuid.UUID(int=stored["four"].int ^ 1), stored["four"]
     paths = ("{}/", "{}/values/" + "a" * 64 + "/")
+    # The first call finds out whether there is a wall, and the headers count calls.
+    assert callers["narrowed"].get(EVENTS).status_code == 200
+    counting = {"RateLimit-Remaining", "RateLimit-Reset"}
 
     for path in paths:
         answers = []
@@ -223,7 +226,8 @@ def test_what_is_hidden_and_what_does_not_exist_are_answered_alike(
                 CaptureQueriesContext(connections["default"]) as told,
             ):
                 answer = callers["narrowed"].get(EVENTS + path.format(event_id), headers={"X-Request-ID": "the-same"})
-            answers.append((answer.status_code, answer.content, dict(answer.headers), len(asked), len(told)))
+            headers = {name: value for name, value in answer.headers.items() if name not in counting}
+            answers.append((answer.status_code, answer.content, headers, len(asked), len(told)))
         assert answers[0] == answers[1]
         assert answers[0][0] == 404
     assert callers["everything"].get(f"{EVENTS}{hidden}/").status_code == 200
