@@ -138,8 +138,13 @@ def fill(owner: psycopg.Connection[Any], *, rows: int, until: datetime, say: Say
         for month in wanted:
             owner.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(partition_name(month))))
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            for filled in [threads.submit(_fill_month, owner.info.dsn, history, month) for month in wanted]:
-                say(f"history: {filled.result()}")
+            filled = [threads.submit(_fill_month, owner.info.dsn, history, month) for month in wanted]
+            try:
+                for done in filled:
+                    say(f"history: {done.result()}")
+            finally:
+                # Interrupted, only those that have begun are waited for.
+                threads.shutdown(wait=False, cancel_futures=True)
     finally:
         owner.execute("DROP SCHEMA bench_history CASCADE")
     owner.execute(OFFSETS, [settings.KAFKA_CONSUMER_GROUP])
