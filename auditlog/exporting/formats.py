@@ -15,7 +15,7 @@ from auditlog.api.renderers import one_line
 from auditlog.api.serializers import DETAIL_FIELDS
 from auditlog.models import AuditLog
 
-MEMBERS: Final = (*DETAIL_FIELDS, "redacted")
+MEMBERS: Final = tuple(DETAIL_FIELDS)
 # Of the last line of NDJSON; no event has the member.
 TRAILER: Final = {"type": "audit_export.trailer"}
 # What a spreadsheet takes for the beginning of a formula, in its wide forms as well, or skips before one; and the sign
@@ -47,7 +47,7 @@ class Format(StrEnum):
 
 def members_of(event: AuditLog) -> dict[str, Any]:
     """Return what is written of an event, as the audit API shows it."""
-    return {**{name: getattr(event, name) for name in DETAIL_FIELDS}, "redacted": list(getattr(event, "redacted", ()))}
+    return {**{name: getattr(event, name) for name in DETAIL_FIELDS}, "redacted": list(event.redacted)}
 
 
 def cell(value: Any) -> str:

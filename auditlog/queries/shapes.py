@@ -20,9 +20,15 @@ def fields_of(shape: uuid.UUID | None, *, model: str) -> Mapping[str, str]:
     """
     Return column -> field name where these differ, as of the event with this shape.
 
-    Events from before shapes were kept are read with the model as the code has it now, if it does.
+    Events from before shapes were kept, or whose shape is gone, are read with the model as the code has it now, if it
+    does.
     """
-    return _stored(shape) if shape is not None else _registered(model)
+    if shape is None:
+        return _registered(model)
+    try:
+        return _stored(shape)
+    except EventShape.DoesNotExist:
+        return _registered(model)
 
 
 def sources_of(shapes: Collection[uuid.UUID]) -> dict[uuid.UUID, tuple[str, str]]:

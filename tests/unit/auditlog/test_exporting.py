@@ -70,6 +70,7 @@ def test_a_table_holds_every_text_and_taking_one_apostrophe_away_gives_it_back(r
     table = Format.CSV.beginning() + Format.CSV.lines([event(reason=reason, object_repr=name), event()])
     head, first, second = csv.reader(io.StringIO(table.decode(), newline=""), strict=True)
     assert tuple(head) == MEMBERS
+    assert len(set(head)) == len(head)
     row = dict(zip(head, first, strict=True))
     assert not any(text.startswith(("=", "+", "-", "@", "\t", "\r")) for text in first)
     assert (row["reason"].removeprefix("'"), row["object_repr"].removeprefix("'")) == (reason, name)
