@@ -194,6 +194,12 @@ def test_columns_come_and_go_with_the_table(client: APIClient, store: Store) -> 
     assert setters(answer)["id"] == str(created)
 
 
+def test_an_event_whose_shape_is_gone_is_read_with_the_model_as_it_is(client: APIClient, store: Store) -> None:
+    row(store, 20, None, {"id": 17, "department_id": 3}, shape=uuid.uuid4())
+
+    assert as_of(client, 10)["fields"]["department"]["column"] == "department_id"
+
+
 def test_references_and_masks_stay_what_they_are(client: APIClient, store: Store) -> None:
     made = {"id": 17, "bio": REFERENCE, "tax_id": "***"}
     created = row(store, 30, None, made, masked=Jsonb(["tax_id"]))
