@@ -11,15 +11,24 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 import pytest
 
 from auditlog.frames import frames_scope
+from tests.conformance import oracle
 from tests.conftest import Events
 from tests.integration.capture.conftest import differences
 from tests.samples.models import Book, Genre
 
 # (action, model, key, what changed): {column: (before, after)}, or (field, added, removed) of a membership.
 Told = Callable[[], list[tuple[Any, ...]]]
+
+
+@pytest.fixture
+def watched(owner_connection: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
+    """The owner's connection, while row triggers note what happens."""
+    with oracle.installed(owner_connection):
+        yield owner_connection
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -44,12 +43,6 @@ class Moment(NamedTuple):
     at: datetime
     rows: dict[Key, Image]
     links: set[tuple[str, str, str]]
-
-
-@pytest.fixture
-def watched(owner_connection: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
-    with oracle.installed(owner_connection):
-        yield owner_connection
 
 
 @settings(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -26,12 +25,6 @@ FIELDS = {
     "readers": LINKS[1]._meta.db_table,
     "friends": LINKS[2]._meta.db_table,
 }
-
-
-@pytest.fixture
-def watched(owner_connection: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
-    with oracle.installed(owner_connection):
-        yield owner_connection
 
 
 @settings(

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.questions import QUESTIONS
-from tests.integration.bench.test_counts import ROOT, command, environment
-
-DEADLINE_SECONDS = 540
+from tests.integration.bench.measured import quickly
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
@@ -22,20 +16,8 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 @pytest.fixture(scope="module")
 def figures() -> Iterator[dict[str, Any]]:
     """What a small run measured."""
-    with tempfile.TemporaryDirectory(prefix="auditlog-tests-bench-") as name:
-        Path(name).chmod(0o755)
-        written = Path(name) / "figures.json"
-        done = subprocess.run(
-            command("--quick", "--only", "api", "--json", str(written)),
-            cwd=ROOT,
-            env=environment(Path(name)),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=DEADLINE_SECONDS,
-        )
-        assert done.returncode == 0, done.stderr
-        yield json.loads(written.read_bytes())["measurements"]["api"]
+    with quickly("api") as measured:
+        yield measured
 
 
 def test_every_question_is_answered(figures: dict[str, Any]) -> None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.bench.test_counts import ROOT, command, environment
+from tests.integration.bench.measured import quickly
 
-DEADLINE_SECONDS = 540
 LOOPS = {f"{name}, {how}" for name in ("relay", "consumer") for how in ("backlog", "steady")}
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
@@ -22,20 +17,8 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 @pytest.fixture(scope="module")
 def figures() -> Iterator[dict[str, Any]]:
     """What one quick run measured."""
-    with tempfile.TemporaryDirectory(prefix="auditlog-tests-bench-") as name:
-        Path(name).chmod(0o755)
-        written = Path(name) / "figures.json"
-        done = subprocess.run(
-            command("--quick", "--only", "capacity", "--json", str(written)),
-            cwd=ROOT,
-            env=environment(Path(name)),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=DEADLINE_SECONDS,
-        )
-        assert done.returncode == 0, done.stderr
-        yield json.loads(written.read_bytes())["measurements"]["capacity"]
+    with quickly("capacity") as measured:
+        yield measured
 
 
 def test_each_process_is_measured_with_its_backends_and_its_memory(figures: dict[str, Any]) -> None:
