@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -37,6 +38,9 @@ def read_paths() -> list[ReadPath]:
 
 
 def _resources() -> Iterator[ReadPath]:
+    # A project of commands and workers serves no addresses.
+    if not hasattr(settings, "ROOT_URLCONF"):
+        return
     from auditlog.api.views.base import AuditView
 
     has_middleware = MIDDLEWARE in settings.MIDDLEWARE
@@ -48,6 +52,8 @@ def _resources() -> Iterator[ReadPath]:
 
 
 def _admins() -> Iterator[ReadPath]:
+    if not apps.is_installed("django.contrib.admin"):
+        return
     from auditlog.admin_reads import RecordedReads
 
     registered = admin.site._registry.get(AuditLog)
