@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field, inline_serializer
@@ -39,6 +40,7 @@ INCLUDED_FIELDS = [
     *("session", "trace_id", "schema_version", "subjects", "labels", "changed_fields"),
 ]
 DETAIL_FIELDS = [*EVENT_FIELDS, *INCLUDED_FIELDS]
+LISTED = frozenset(EVENT_FIELDS)
 
 
 @extend_schema_field({"type": "object", "additionalProperties": True})
@@ -113,15 +115,18 @@ class EventDetailSerializer(EventSerializer):
 
 def shown(event: AuditLog, *, include: Collection[str] = ()) -> dict[str, Any]:
     """Return an event as a list shows it, and the members of the single event that are included."""
-    members: dict[str, Any] = dict(EventSerializer(event).data)
-    if include:
-        details = EventDetailSerializer(event)
-        for name, field in details.fields.items():
-            if name in include and name not in members:
-                members[name] = (
-                    field.to_representation(value) if (value := field.get_attribute(event)) is not None else None
-                )
+    members = {}
+    for name, field in _members().items():
+        if name in LISTED or name in include:
+            value = field.get_attribute(event)
+            members[name] = None if value is None else field.to_representation(value)
     return members
+
+
+@lru_cache(maxsize=1)
+def _members() -> Mapping[str, serializers.Field[Any, Any, Any, Any]]:
+    """Return the members of an event: making the fields of a serializer takes far longer than using them."""
+    return dict(EventDetailSerializer().fields)
 
 
 class WindowSerializer(serializers.Serializer[Any]):
