@@ -269,7 +269,11 @@ def test_reads_of_feeds_alone_wake_nobody_and_are_shown_in_the_end(
     assert (reader.read(wait=1), reader.read()) == (alone, [])
 
 
-@pytest.mark.parametrize("after", ["x", "WyJ4Il0:1vNq:x", signing.dumps(["x"], salt=feed_cursors.SALT)])
+@pytest.mark.parametrize(
+    "after",
+    ["x", "WyJ4Il0:1vNq:x", signing.dumps(["x"], salt=feed_cursors.SALT)],
+    ids=["unsigned", "signed by nobody", "signed with another content"],
+)
 def test_a_cursor_that_was_not_made_here_is_refused(client: APIClient, writer: Writer, after: str) -> None:
     answer = client.get(FEED, {"after": after})
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_cursor")
