@@ -229,12 +229,13 @@ def test_the_proof_keeps_unexplained_gaps_until_they_are_explained_or_filled(
 
 
 def test_rounds_check_the_chains_of_what_is_closed() -> None:
+    # Before there are events: the next minute may begin meanwhile.
+    begin = minute_of(timezone.now())
     a_life()
     project()
     ids = AuditLog.objects.using("default").filter(model=LABEL).order_by("sequence").values_list("pk", flat=True)
     execute('UPDATE auditlog_auditlog SET after = \'{"body": "forged"}\' WHERE event_id = %s', [ids[0]])
     rounds = Rounds(Sides(connections["default"], connections["audit"]), Memory(connections["audit"]))
-    begin = minute_of(timezone.now())
     with acting_as(Role.READER, alias="default"), acting_as(Role.CONSUMER):
         rounds.memory.save(Progress(begin, begin + 2 * MINUTE, begin, begin))
         rounds.run()

@@ -56,12 +56,14 @@ FORGERIES = (
     CREATE TRIGGER mine AFTER INSERT ON mine REFERENCING NEW TABLE AS stored EXECUTE FUNCTION auditlog_roll_up()
     """,
 )
+# One moment for a test's events and for what it expects: a full hour may strike between two looks at the clock.
+NOW = timezone.now()
 UNREADABLE = "".join(chr(0x4E00 + i * 7 % 20_000) for i in range(3_000))
 
 
 def at_hour(offset: int, *, hours: int = 0, partition: Partition = ONE, **audit: Any) -> Record:
     """Return the record of an event of some hours ago."""
-    return record(event(at=timezone.now() - timedelta(hours=hours), **audit), partition=partition, offset=offset)
+    return record(event(at=NOW - timedelta(hours=hours), **audit), partition=partition, offset=offset)
 
 
 def counted() -> tuple[int, int, int]:
@@ -112,7 +114,7 @@ def test_events_that_come_late_are_counted_in_their_own_hour(projector: Projecto
     assert Rollup.objects.using("default").filter(by_actor=False).count() == 2
     run("compact")
     row = Rollup.objects.using("default").get(by_actor=False)
-    expected = (timezone.now() - timedelta(hours=30)).replace(minute=0, second=0, microsecond=0)
+    expected = (NOW - timedelta(hours=30)).replace(minute=0, second=0, microsecond=0)
     assert (row.at, row.events, row.compacted) == (expected, 3, True)
     assert differing() == []
 
@@ -220,7 +222,7 @@ def test_months_that_were_stored_before_there_were_counts_are_counted_by_the_upk
     read_model: None, projector: Projector
 ) -> None:
     projector.store(Batch((at_hour(0), at_hour(1)), {ONE: None}))
-    month = month_of(timezone.now())
+    month = month_of(NOW)
     execute("TRUNCATE auditlog_rollup")
     execute("INSERT INTO auditlog_rollupbacklog (month) VALUES (%s)", [month])
     verified = run("verify")
@@ -237,8 +239,8 @@ def test_wrong_counts_are_found_and_counted_anew(read_model: None, projector: Pr
         run("verify")
     hours = differing()
     assert [(one.lacking, one.surplus) for one in hours] == [(1, 4)]
-    assert hours[0].at == timezone.now().replace(minute=0, second=0, microsecond=0)
-    run("rebuild", "--from", f"{timezone.now():%Y-%m}", "--to", f"{timezone.now():%Y-%m}")
+    assert hours[0].at == NOW.replace(minute=0, second=0, microsecond=0)
+    run("rebuild", "--from", f"{NOW:%Y-%m}", "--to", f"{NOW:%Y-%m}")
     assert run("verify")["differences"] == []
 
 
