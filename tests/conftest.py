@@ -22,6 +22,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.test import TransactionTestCase
+from hypothesis import HealthCheck, settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from auditlog.roles import Role
@@ -34,6 +35,9 @@ Events = Callable[[], list[dict[str, Any]]]
 EVENTS = "SELECT id, value FROM auditlog_outboxevent WHERE id > %s ORDER BY id"
 DEADLINE_SECONDS = 30
 POLL_SECONDS = 0.02
+# How fast a machine is, and what else it does meanwhile, decides about no law.
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
