@@ -10,6 +10,8 @@ PEERS_STAMP := .venv-peers/.installed
 # Where `make upgrade` comes from: the newest release. Until one is out, the last commit before the schema got what the audit API asks by.
 OLD ?= f1cea79d48d1041fac35cf34a229b64999d3a8c8
 PACKAGES := auditlog publishers consumers doctors settings devstack helm tests bench
+# How many pytest processes share the tests, each with a PostgreSQL and a Kafka of its own.
+WORKERS ?= 2
 PRODUCTION := DJANGO_SETTINGS_MODULE=settings.production DJANGO_ALLOWED_HOSTS=example.org \
 	DJANGO_SECRET_KEY=a-key-for-the-check-only-0123456789-abcdefghijklmnopqrstuvwxyz \
 	DATABASE_URL=postgres://check@127.0.0.1/check KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092
@@ -30,8 +32,8 @@ $(STAMP): requirements/dev.txt
 run: $(STAMP)  ## start everything: PostgreSQL, Kafka, API, worker, relay, consumer, demo data
 	@exec $(BIN)/python manage.py devstack up
 
-test: checks postgres-versions $(PEERS_STAMP)  ## every check, on a real PostgreSQL and a real Kafka
-	$(BIN)/python -m pytest
+test: checks postgres-versions $(PEERS_STAMP)  ## every check, on a real PostgreSQL and a real Kafka; WORKERS=number of them
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 checks: lint typecheck
 	$(BIN)/lint-imports
@@ -43,7 +45,7 @@ checks: lint typecheck
 
 postgres-versions: $(STAMP)
 	@if [ -x /usr/lib/postgresql/15/bin/postgres ]; then \
-		TEST_POSTGRES=15 $(BIN)/python -m pytest -m postgres_versions; \
+		TEST_POSTGRES=15 $(BIN)/python -m pytest -n $(WORKERS) -m postgres_versions; \
 	elif [ -n "$${REQUIRE_EXTRAS:-}" ]; then \
 		echo "PostgreSQL 15 is not installed (postgresql-15), and REQUIRE_EXTRAS is set." >&2; exit 1; \
 	else \

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import pytest
 
 NOT_RUN = pytest.StashKey[list[str]]()
+REFUSAL = pytest.StashKey[str]()
 
 
 def leave_out_without(
@@ -37,7 +38,8 @@ def leave_out_without(
         return
     text = f"{len(ours)} {tests}: install {' and '.join(missing)} (Debian: {packages})"
     if os.environ.get("REQUIRE_EXTRAS"):
-        raise pytest.UsageError(f"REQUIRE_EXTRAS is set and cannot be kept for {text}.")
+        config.stash[REFUSAL] = f"REQUIRE_EXTRAS is set and cannot be kept for {text}."
+        raise pytest.UsageError(config.stash[REFUSAL])
     items[:] = [item for item in items if item not in ours]
     config.hook.pytest_deselected(items=ours)
     config.stash.setdefault(NOT_RUN, []).append(f"NOT RUN: {text}.")

@@ -38,7 +38,7 @@ def main() -> int:
     if not chosen:
         parser.error("No mutation has such a name.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    stack.start()
+    stack.start(progress=say)
     try:
         killed, wrong = tried(chosen)
     finally:

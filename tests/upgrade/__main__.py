@@ -39,7 +39,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="auditlog-upgrade-") as folder:
         tree = checked_out(old, to=Path(folder) / "old")
         install(tree)
-        stack.start()
+        stack.start(progress=say)
         try:
             failed = [label for label, passes in tried(old, tree, options.tests) if not passes]
         finally:
