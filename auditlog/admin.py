@@ -11,11 +11,12 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from auditlog import exact_json
+from auditlog import api_keys, context, exact_json
 from auditlog.access import grants
 from auditlog.access.rights import Rights, rights_of_user
 from auditlog.admin_reads import RecordedReads
@@ -245,12 +246,36 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     list_display = ["name", "prefix", "user", "scopes", "created_at", "expires_at", "revoked_at"]
     fields = ["name", "prefix", "user", "scopes", "created_at", "expires_at", "revoked_at"]
-    readonly_fields = ["prefix", "user", "scopes", "created_at"]
     list_select_related = ["user"]
+    actions = ["revoke"]
+
+    @admin.action(description="Revoke the selected API keys", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        """Make keys useless, each with its event."""
+        for prefix in queryset.values_list("prefix", flat=True):
+            api_keys.revoke(prefix=prefix, now=timezone.now(), reason=_in_admin(request))
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
         """Nobody: a key made here could not be shown."""
         return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Nobody: a key that is to live longer, or again, is a new one."""
+        return False
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Who may change keys."""
+        return super().has_change_permission(request)
+
+    def delete_model(self, request: HttpRequest, obj: ApiKey) -> None:
+        """Remove a key; its event says where."""
+        with context.set_reason(_in_admin(request)):
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        """Remove several keys, each with its event."""
+        with context.set_reason(_in_admin(request)):
+            super().delete_queryset(request, queryset)
 
 
 @admin.register(AccessGrant)
@@ -269,7 +294,7 @@ class AccessGrantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def delete_model(self, request: HttpRequest, obj: AccessGrant) -> None:
         """Take a grant back with its event."""
-        grants.take_back(obj, reason=f"in the admin, by {request.user.get_username()}")
+        grants.take_back(obj, reason=_in_admin(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AccessGrant]) -> None:
         """Take several grants back, each with its event."""
@@ -279,3 +304,8 @@ class AccessGrantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         """Nobody."""
         return False
+
+
+def _in_admin(request: HttpRequest) -> str:
+    """Return the reason for what is done here, where nobody is asked for one."""
+    return f"in the admin, by {request.user.get_username()}"

@@ -1,4 +1,8 @@
-"""Issues, verifies and revokes API keys: `<prefix>.<secret>`, of which only the secret's SHA-256 is stored."""
+"""
+Issues, verifies and revokes API keys: `<prefix>.<secret>`, of which only the secret's SHA-256 is stored.
+
+Each key that is issued or revoked is a security event, which commits together with its row.
+"""
 
 from __future__ import annotations
 
@@ -10,31 +14,40 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from django.db import connections, router, transaction
 from django.db.models import Q
 
+from auditlog import context
 from auditlog.access.scopes import Scope
+from auditlog.capture.messages import append_system
 from auditlog.models import ApiKey
+from auditlog.vocabulary import Action, Category
 
 PREFIX_BYTES = 6
 SECRET_BYTES = 32
 KEY = re.compile(r"(?P<prefix>[0-9a-f]{12})\.(?P<secret>[A-Za-z0-9_-]{43})")
 
 
-def issue(*, user: Any, name: str, expires_at: datetime | None = None, scopes: Iterable[Scope] = ()) -> str:
+def issue(
+    *, user: Any, name: str, expires_at: datetime | None = None, scopes: Iterable[Scope] = (), reason: str = ""
+) -> str:
     """
     Make a key for a user and return it in plain text: the only time that anybody sees it.
 
     `scopes` are what it may do of what its user may; none: everything.
     """
     prefix, secret = secrets.token_hex(PREFIX_BYTES), secrets.token_urlsafe(SECRET_BYTES)
-    ApiKey.objects.create(
-        user=user,
-        name=name,
-        prefix=prefix,
-        secret_sha256=_digest(secret),
-        expires_at=expires_at,
-        scopes=sorted(scopes),
-    )
+    alias = router.db_for_write(ApiKey)
+    with transaction.atomic(using=alias):
+        key = ApiKey.objects.using(alias).create(
+            user=user,
+            name=name,
+            prefix=prefix,
+            secret_sha256=_digest(secret),
+            expires_at=expires_at,
+            scopes=sorted(scopes),
+        )
+        _tell(Action.API_KEY_ISSUED, key, using=alias, reason=reason)
     return f"{prefix}.{secret}"
 
 
@@ -52,10 +65,35 @@ def verify(key: str, *, now: datetime) -> ApiKey | None:
     return row if hmac.compare_digest(stored, _digest(parts["secret"])) else None
 
 
-def revoke(*, prefix: str, now: datetime) -> bool:
+def revoke(*, prefix: str, now: datetime, reason: str = "") -> bool:
     """Make a key useless; false where there is none with this prefix, true also where it was revoked before."""
-    ApiKey.objects.filter(prefix=prefix, revoked_at=None).update(revoked_at=now)
-    return ApiKey.objects.filter(prefix=prefix).exists()
+    alias = router.db_for_write(ApiKey)
+    with transaction.atomic(using=alias):
+        # Whoever comes second waits here, and finds it revoked.
+        key = ApiKey.objects.using(alias).select_for_update().filter(prefix=prefix).first()
+        if key is not None and key.revoked_at is None:
+            key.revoked_at = now
+            key.save(update_fields=["revoked_at"])
+            _tell(Action.API_KEY_REVOKED, key, using=alias, reason=reason)
+    return key is not None
+
+
+def note_removal(*, instance: ApiKey, using: str, **_signal: Any) -> None:
+    """Tell that a key ends with its row: deleted by itself, or together with its user."""
+    if instance.revoked_at is None:
+        _tell(Action.API_KEY_REVOKED, instance, using=using, reason=context.current().reason or "")
+
+
+def _tell(action: Action, key: ApiKey, *, using: str, reason: str) -> None:
+    about = {
+        "prefix": key.prefix,
+        "name": key.name,
+        "user": key.user.get_username(),
+        "user_id": str(key.user_id),
+        "scopes": list(key.scopes),
+        "expires_at": key.expires_at and key.expires_at.isoformat(),
+    }
+    append_system(connections[using], action=action, category=Category.SECURITY, data={"api_key": about}, reason=reason)
 
 
 def _digest(secret: str) -> str:

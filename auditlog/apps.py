@@ -7,7 +7,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.core.signals import request_started
 from django.db import connections
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_delete
 
 
 class AuditlogConfig(AppConfig):
@@ -19,15 +19,19 @@ class AuditlogConfig(AppConfig):
 
     def ready(self) -> None:
         """Install the compilers and the receivers."""
-        from auditlog import checks  # noqa: F401 - registers them
+        from auditlog import api_keys, checks  # noqa: F401 - the checks register themselves
+        from auditlog.access import grants
         from auditlog.api.request_log import note_start
         from auditlog.capture import compilers, receivers
+        from auditlog.models import AccessGrant, ApiKey
         from auditlog.registry import auditlog
 
         auditlog.register_by_settings(self.apps.get_models() if self.apps else ())
         compilers.install()
         receivers.connect_all()
         auditlog.on_change(receivers.follow_registration)
+        pre_delete.connect(api_keys.note_removal, sender=ApiKey, dispatch_uid="auditlog.note_removal")
+        pre_delete.connect(grants.note_removal, sender=AccessGrant, dispatch_uid="auditlog.note_removal")
         request_started.connect(note_start, dispatch_uid="auditlog.note_start")
         post_migrate.connect(_grant_rights, sender=self, dispatch_uid="auditlog.grant_rights")
 

@@ -41,6 +41,8 @@ class Action(StrEnum):
     TOPICS_MOVED = "topics_moved"  # from here on, events of these topics go to others
     ACCESS_GRANTED = "access_granted"  # somebody may see more of the audit log, or less of it than permissions give
     ACCESS_REVOKED = "access_revoked"  # such a grant was taken back
+    API_KEY_ISSUED = "api_key_issued"  # there is one more key, with which a program may do what a user may
+    API_KEY_REVOKED = "api_key_revoked"  # a key is good for nothing any longer
     AUDIT_LOG_READ = "audit_log_read"  # somebody was shown something of the audit log
     AUDIT_LOG_EXPORTED = "audit_log_exported"  # somebody took a part of the audit log along
     AUDIT_LOG_REFUSED = "audit_log_refused"  # somebody asked the audit log and was shown nothing
@@ -76,6 +78,13 @@ class FieldClass(StrEnum):
     HEALTH = "health"  # about a person's health or care (HIPAA, 45 CFR 160.103)
     FINANCIAL = "financial"  # accounts, cards, income
     CREDENTIAL = "credential"  # lets its holder in: passwords, tokens, keys
+
+
+class Naming(StrEnum):
+    """Names in the classes of a stored event, beside those of columns and fields: what goes with fields that say it."""
+
+    SUBJECTS = "$subjects"  # whom it is about
+    LABELS = "$labels"  # where it belongs
 
 
 class BulkPolicy(StrEnum):

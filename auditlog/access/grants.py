@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connections, router, transaction
 from django.db.models import Q
 
+from auditlog import context
 from auditlog.access.reach import Reach
 from auditlog.access.scopes import Scope
 from auditlog.capture.messages import append_system
@@ -28,7 +29,7 @@ def give(grant: AccessGrant) -> AccessGrant:
     grant.full_clean()
     with transaction.atomic(using=_alias()):
         grant.save(force_insert=True)
-        _tell(Action.ACCESS_GRANTED, grant, reason=grant.reason)
+        _tell(Action.ACCESS_GRANTED, grant, using=_alias(), reason=grant.reason)
     return grant
 
 
@@ -38,8 +39,13 @@ def take_back(grant: AccessGrant, *, reason: str) -> None:
         # Whoever comes second waits here, and finds nothing.
         found = AccessGrant.objects.select_for_update().filter(pk=grant.pk).first()
         if found is not None:
-            found.delete()
-            _tell(Action.ACCESS_REVOKED, grant, reason=reason)
+            with context.set_reason(reason):
+                found.delete()
+
+
+def note_removal(*, instance: AccessGrant, using: str, **_signal: Any) -> None:
+    """Tell that a grant ends with its row: taken back, or gone together with its holder."""
+    _tell(Action.ACCESS_REVOKED, instance, using=using, reason=context.current().reason or "")
 
 
 def held(*, user: Any, key_id: int | None = None) -> Sequence[AccessGrant]:
@@ -70,9 +76,9 @@ def described(grant: AccessGrant) -> dict[str, Any]:
     }
 
 
-def _tell(action: Action, grant: AccessGrant, *, reason: str) -> None:
+def _tell(action: Action, grant: AccessGrant, *, using: str, reason: str) -> None:
     data = {name: value for name, value in described(grant).items() if name != "reason"}
-    append_system(connections[_alias()], action=action, category=Category.ADMIN, data={"grant": data}, reason=reason)
+    append_system(connections[using], action=action, category=Category.ADMIN, data={"grant": data}, reason=reason)
 
 
 def _alias() -> str:

@@ -42,6 +42,8 @@ class Command(BaseCommand):
         )
         revoke = commands.add_parser("revoke", help="make a key useless")
         revoke.add_argument("prefix", help="the part before the dot")
+        for command in (create, revoke):
+            command.add_argument("--reason", default="", help="why, for the audit log")
         for command in (create, revoke, commands.add_parser("list", help="list all keys")):
             command.add_argument("--json", action="store_true", help="print JSON")
 
@@ -69,12 +71,12 @@ class Command(BaseCommand):
         scopes = frozenset(map(Scope, options["scope"]))
         if missing := scopes - with_implied(rights_of_user(user).scopes):
             raise CommandError(f"{options['username']} does not have {', '.join(sorted(missing))}.")
-        key = api_keys.issue(user=user, name=name, expires_at=expires_at, scopes=scopes)
+        key = api_keys.issue(user=user, name=name, expires_at=expires_at, scopes=scopes, reason=options["reason"])
         report = {"key": key, "prefix": key.partition(".")[0], "expires_at": expires_at, "scopes": sorted(scopes)}
         return report, key
 
     def _revoke(self, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
-        if not api_keys.revoke(prefix=options["prefix"], now=timezone.now()):
+        if not api_keys.revoke(prefix=options["prefix"], now=timezone.now(), reason=options["reason"]):
             raise CommandError(f"There is no key {options['prefix']!r}.")
         return {"prefix": options["prefix"], "revoked": True}, f"Revoked {options['prefix']}."
 
