@@ -5,9 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
 from django.core import signing
 from django.http import QueryDict
@@ -23,43 +20,32 @@ LIFETIME_SECONDS = 35 * 86_400
 FREE = frozenset({"after", "wait", "limit", "fields", "include"})
 
 
-@dataclass(frozen=True, slots=True)
-class Untold:
-    """Reads that are not recorded yet, because they showed nothing but reads of feeds; since when."""
-
-    reads: int
-    rows: int
-    since: datetime
-
-
 def binding(query: QueryDict, *, principal: str) -> str:
     """Return a digest of what a cursor is bound to. Rights may change meanwhile: they apply to what comes."""
     filters = sorted((name, sorted(values)) for name, values in query.lists() if name not in FREE)
     return hashlib.sha256(json.dumps([filters, principal]).encode()).hexdigest()
 
 
-def encode(place: Place, untold: Untold | None, *, bound_to: str) -> str:
+def encode(place: Place, *, bound_to: str) -> str:
     """Return a cursor."""
-    content: list[Any] = [bound_to, place.seen.to_text(), list(place.turn)]
-    content.append(place.late_event and str(place.late_event))
-    content.append(untold and [untold.reads, untold.rows, untold.since.isoformat()])
+    late_event = place.late_event and str(place.late_event)
+    content = [bound_to, place.seen.to_text(), list(place.turn), late_event]
     return signing.dumps(content, salt=SALT, compress=True)
 
 
-def decode(cursor: str, *, bound_to: str) -> tuple[Place, Untold | None]:
+def decode(cursor: str, *, bound_to: str) -> Place:
     """
-    Return the place that a cursor stands for, and what is to be told with the next read that is recorded.
+    Return the place that a cursor stands for.
 
     :raises InvalidCursor: if it is forged, garbled, too old, another caller's, or made for other filters.
     """
     try:
-        owner, seen, turn, late_event, told = signing.loads(cursor, salt=SALT, max_age=LIFETIME_SECONDS)
+        owner, seen, turn, late_event = signing.loads(cursor, salt=SALT, max_age=LIFETIME_SECONDS)
         topic, partition = turn
         place = Place(Position.from_text(seen), (topic, partition), late_event and uuid.UUID(late_event))
-        untold = told and Untold(told[0], told[1], datetime.fromisoformat(told[2]))
     # After the signature: a cursor of another version of this service.
-    except (signing.BadSignature, ValueError, TypeError, AttributeError, IndexError) as exc:
+    except (signing.BadSignature, ValueError, TypeError, AttributeError) as exc:
         raise InvalidCursor from exc
     if owner != bound_to:
         raise InvalidCursor
-    return place, untold
+    return place

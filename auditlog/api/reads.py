@@ -49,15 +49,12 @@ def accounted(view: AuditView, request: Request, response: HttpResponseBase) -> 
     """
     Record a call with how it is answered, and return the answer; in its place a 503 if the call cannot be recorded.
 
-    Those who are not known, or ask too often, are counted and told together. A call of which a later one will tell is
-    left out.
+    Those who are not known, or ask too often, are counted and told together.
     """
     status = response.status_code
     principal = _principal(request)
     if principal is None or status == TOO_MANY:
         return _turned_away(request, response, principal)
-    if view.noted.is_told_later and status < reads.FIRST_ERROR:
-        return response
     try:
         reads.record(
             Read(

@@ -49,8 +49,6 @@ class Noted:
 
     rows: int = 0
     asked: dict[str, Any] = field(default_factory=dict)
-    # The next call of the same walk that is recorded tells of this one.
-    is_told_later: bool = False
 
 
 class AuditView(APIView):
@@ -101,10 +99,9 @@ class AuditView(APIView):
         with ExitStack() as self._open:
             return super().dispatch(request, *args, **kwargs)
 
-    def note(self, *, rows: int, asked: Mapping[str, Any] | None = None, is_told_later: bool = False) -> None:
-        """Note what was asked for, how many events the answer holds, and whether a later call will tell of this one."""
+    def note(self, *, rows: int, asked: Mapping[str, Any] | None = None) -> None:
+        """Note what was asked for, and how many events the answer holds."""
         self.noted.rows += rows
-        self.noted.is_told_later = is_told_later
         self.noted.asked.update(asked or {})
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +16,6 @@ from rest_framework.response import Response
 from auditlog.access.redaction import redacted
 from auditlog.api import feed_cursors, parameters, serializers
 from auditlog.api.asked import DEFAULT_PAGE_SIZE, LARGEST_PAGE_SIZE, Asked
-from auditlog.api.feed_cursors import Untold
 from auditlog.api.problems import InvalidFilter, PositionAhead
 from auditlog.api.schema import FEED, FEED_PARAMETERS, FILTERS
 from auditlog.api.search import written
@@ -31,8 +30,8 @@ NAME = "audit-feed"
 BEGINNING = "beginning"
 # Of each event, where it was stored: in a feed that is its order.
 PLACES = frozenset({"topic", "partition", "offset"})
-# Reads that show nothing but reads of feeds are told with the next that is recorded, at the latest after so long.
-UNTOLD_FOR = timedelta(minutes=15)
+# Each call is an event, which the feed shows: where nothing else is new, such events wait for others, and no longer.
+HELD_FOR = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +59,17 @@ class Feed(AuditView):
         """
         wanted = _wanted(request.query_params)
         bound_to = feed_cursors.binding(request.query_params, principal=self.rights.principal)
-        after, untold = request.query_params.get("after"), None
+        after = request.query_params.get("after")
         upto = positions.now()
         if after is None:
             place = feed.end(upto)
         elif after == BEGINNING:
             place = feed.beginning()
         else:
-            place, untold = feed_cursors.decode(after, bound_to=bound_to)
+            place = feed_cursors.decode(after, bound_to=bound_to)
         portion = self._awaited(wanted, place, upto)
-        is_first = after is None or after == BEGINNING
-        untold = self._told(wanted, portion, untold, is_first=is_first)
-        cursor = feed_cursors.encode(portion.place, untold, bound_to=bound_to)
+        self.note(rows=len(portion.events), asked=_noted(wanted, is_first=after is None or after == BEGINNING))
+        cursor = feed_cursors.encode(portion.place, bound_to=bound_to)
         query = request.query_params.copy()
         query["after"] = cursor
         return Response(
@@ -85,7 +83,7 @@ class Feed(AuditView):
         )
 
     def _awaited(self, wanted: _Wanted, place: Place, upto: positions.Position) -> Portion:
-        """Return the next events; where nothing but reads of feeds is new, after waiting for something else."""
+        """Return the next events, after waiting for them; those that are but reads of feeds are left for later."""
         portion = self._read(wanted, place, upto)
         with looks(0 if _is_worth_an_answer(portion) else wanted.wait_seconds) as steps:
             for _ in steps:
@@ -95,7 +93,8 @@ class Feed(AuditView):
                     portion = self._read(wanted, place if portion.events else portion.place, upto)
                 if _is_worth_an_answer(portion):
                     break
-        return portion
+        is_held = portion.events and not _is_worth_an_answer(portion)
+        return Portion([], place, has_more=False) if is_held else portion
 
     def _read(self, wanted: _Wanted, place: Place, upto: positions.Position) -> Portion:
         try:
@@ -104,22 +103,6 @@ class Feed(AuditView):
             raise PositionAhead from exc
         chosen = wanted.asked.query.filter
         return feed.read(chosen, self.rights, place=place, upto=upto, limit=wanted.limit, include=wanted.columns)
-
-    def _told(self, wanted: _Wanted, portion: Portion, untold: Untold | None, *, is_first: bool) -> Untold | None:
-        """
-        Note the read for the audit of the audit, and what was not told before; or return what is to be told later.
-
-        Each recorded read is an event, which the feed shows: one for each read that shows it would never end.
-        """
-        count, now = len(portion.events), timezone.now()
-        if not is_first and all(map(_is_read_of_feed, portion.events)):
-            later = replace(untold, reads=untold.reads + 1, rows=untold.rows + count) if untold else None
-            later = later or Untold(1, count, now)
-            if now - later.since < UNTOLD_FOR:
-                self.note(rows=count, is_told_later=True)
-                return later
-        self.note(rows=count, asked=_noted(wanted, untold, is_first=is_first))
-        return None
 
     def _shown(self, event: AuditLog, wanted: _Wanted) -> dict[str, Any]:
         shown = serializers.shown(redacted(event, self.rights), include=wanted.columns)
@@ -144,7 +127,9 @@ def _wanted(query: QueryDict) -> _Wanted:
 
 
 def _is_worth_an_answer(portion: Portion) -> bool:
-    return portion.has_more or not all(map(_is_read_of_feed, portion.events))
+    if portion.has_more or not all(map(_is_read_of_feed, portion.events)):
+        return True
+    return any(timezone.now() - event.stored_at >= HELD_FOR for event in portion.events)
 
 
 def _is_read_of_feed(event: AuditLog) -> bool:
@@ -152,8 +137,5 @@ def _is_read_of_feed(event: AuditLog) -> bool:
     return event.action == Action.AUDIT_LOG_READ and data.get("operation") == NAME
 
 
-def _noted(wanted: _Wanted, untold: Untold | None, *, is_first: bool) -> dict[str, Any]:
-    noted = {"filter": written(wanted.asked.query.filter), "limit": wanted.limit, "is_first_page": is_first}
-    if untold is None:
-        return noted
-    return {**noted, "before": {"reads": untold.reads, "rows": untold.rows, "since": untold.since.isoformat()}}
+def _noted(wanted: _Wanted, *, is_first: bool) -> dict[str, Any]:
+    return {"filter": written(wanted.asked.query.filter), "limit": wanted.limit, "is_first_page": is_first}

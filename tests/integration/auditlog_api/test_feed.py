@@ -253,7 +253,7 @@ def test_a_wait_ends_without_an_event(client: APIClient, writer: Writer) -> None
     assert reader.read() == [stored]
 
 
-def test_reads_of_feeds_alone_wake_nobody_and_are_shown_in_the_end(
+def test_reads_of_feeds_alone_wake_nobody(
     client: APIClient, writer: Writer, monkeypatch: pytest.MonkeyPatch, wait_until: WaitUntil
 ) -> None:
     monkeypatch.setattr(waits, "LOOK_SECONDS", 0.05)
@@ -265,8 +265,8 @@ def test_reads_of_feeds_alone_wake_nobody_and_are_shown_in_the_end(
         own = writer.store(SYSTEM, 2, **READ_OF_FEED)
         (stored,) = writer.store(0)
         assert sorted(waiting.result(timeout=20)) == sorted([*own, stored])
-    alone = writer.store(SYSTEM, **READ_OF_FEED)
-    assert (reader.read(wait=1), reader.read()) == (alone, [])
+    writer.store(SYSTEM, **READ_OF_FEED)
+    assert (reader.read(wait=1), reader.read()) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -358,27 +358,62 @@ def test_a_caller_sees_what_the_rights_allow(writer: Writer, user_of: UserOf) ->
     assert nobody.get(FEED, {"after": "beginning"}).status_code == 403
 
 
-def test_what_shows_nothing_but_reads_of_feeds_is_told_by_the_next_that_is_recorded(
+def test_each_call_is_an_event_whatever_the_caller_does_with_the_cursors(
+    client: APIClient, writer: Writer, events: Events
+) -> None:
+    """Reads of feeds are what is held back: they must not be a way to look without being seen."""
+
+    def told() -> list[tuple[int, bool]]:
+        found = [one["audit"]["data"] for one in events() if one["audit"]["action"] == "audit_log_read"]
+        return [(one["rows"], one["asked"]["is_first_page"]) for one in found]
+
+    after = client.get(FEED).json()["after"]
+    assert told() == [(0, True)]
+    writer.store(SYSTEM, **READ_OF_FEED)
+    for _ in range(3):
+        assert client.get(FEED, {"after": after}).json()["results"] == []
+        assert client.get(FEED, {"after": "beginning", "limit": 5}).status_code == 200
+        assert client.get(FEED).status_code == 200
+    assert told() == [(0, False), (0, True), (0, True)] * 3
+    writer.store(0)
+    for _ in range(3):
+        assert len(client.get(FEED, {"after": after}).json()["results"]) == 2
+    assert told() == [(2, False)] * 3
+
+
+def test_a_call_that_cannot_be_recorded_is_refused_whatever_it_would_show(
+    client: APIClient, writer: Writer, request: pytest.FixtureRequest
+) -> None:
+    writer.store(SYSTEM, **READ_OF_FEED)
+    request.getfixturevalue("unrecordable")
+    for after in ({"after": "beginning"}, {}):
+        answer = client.get(FEED, after)
+        assert (answer.status_code, "after" in answer.json()) == (503, False)
+
+
+def test_a_reader_who_meets_its_own_reads_comes_to_an_end(
     client: APIClient, writer: Writer, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def told() -> list[dict[str, Any]]:
-        found = [one["audit"]["data"] for one in events() if one["audit"]["action"] == "audit_log_read"]
-        return [{"rows": one["rows"], **one["asked"]} for one in found]
+    reader, own = Reader(client), list[str]()
 
-    reader = Reader(client)
-    reader.read()
-    (first,) = told()
-    assert (first["rows"], first["is_first_page"], "before" in first) == (0, True, False)
-    # What its own first read left, and nothing.
-    writer.store(SYSTEM, **READ_OF_FEED)
-    assert (len(reader.read()), reader.read(), told()) == (1, [], [])
-    writer.store(0, 2)
-    reader.read()
-    (third,) = told()
-    assert (third["rows"], third["before"]["reads"], third["before"]["rows"]) == (2, 2, 1)
-    assert (reader.read(), told()) == ([], [])
-    monkeypatch.setattr("auditlog.api.views.feed.UNTOLD_FOR", timedelta(0))
-    assert (reader.read(), [one["before"]["reads"] for one in told()]) == ([], [1])
+    def turn() -> list[str]:
+        """Read, and store the event of it."""
+        found = reader.read()
+        reads = [one["audit"]["data"] for one in events() if one["audit"]["action"] == "audit_log_read"]
+        for data in reads:
+            own.extend(writer.store(SYSTEM, **{**READ_OF_FEED, "data": data}))
+        return found
+
+    assert [turn() for _ in range(5)] == [[]] * 5
+    assert len(own) == 5
+    (stored,) = writer.store(0)
+    before = list(own)
+    assert sorted(turn()) == sorted([*before, stored])
+    assert [turn() for _ in range(3)] == [[]] * 3
+    # Nothing else comes, and they are not kept for ever.
+    monkeypatch.setattr("auditlog.api.views.feed.HELD_FOR", timedelta(0))
+    left = own[5:]
+    assert reader.read() == left
 
 
 def test_an_answer_takes_three_statements_of_the_audit_log_and_the_index_of_positions(
