@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ import msgspec
 
 from auditlog import tracing
 from auditlog.partitions import EPOCH, EVENT_ID_SLACK, time_of
-from auditlog.vocabulary import Action, Operation
+from auditlog.vocabulary import Action, Naming, Operation
 from consumers.changes import Changes, Image, changes
 from consumers.members import Actor, Audit, Context, Event, Membership
 from consumers.reasons import DeadLetterReason
@@ -271,14 +272,29 @@ def _changed_fields(event: Event, changed: Changes | None, membership: Membershi
 
 
 def _classes(audit: Audit) -> str | None:
-    """Return class -> names under which a row has its values: columns in its images, fields in its changes."""
+    """
+    Return class -> names under which a row has its values: columns in its images, fields in its changes.
+
+    And `Naming`, where its subjects or labels come out of such columns: they are hidden together.
+    """
     if not audit.classes:
         return None
     named = {
-        data_class: [name for column in columns for name in dict.fromkeys((column, audit.fields.get(column, column)))]
+        data_class: [
+            *(name for column in columns for name in dict.fromkeys((column, audit.fields.get(column, column)))),
+            *_naming(audit, columns),
+        ]
         for data_class, columns in audit.classes.items()
     }
     return msgspec.json.encode(named).decode()
+
+
+def _naming(audit: Audit, columns: Collection[str]) -> Iterator[Naming]:
+    """Yield what columns say; where values are named without a column, each that has a class may have said them."""
+    if audit.subjects or not audit.subject_columns.keys().isdisjoint(columns):
+        yield Naming.SUBJECTS
+    if audit.labels or not set(audit.label_columns.values()).isdisjoint(columns):
+        yield Naming.LABELS
 
 
 def _text(raw: msgspec.Raw) -> str | None:

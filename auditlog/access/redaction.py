@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from functools import reduce
-from operator import or_
 from typing import Any
 
 from django.db.models import Q
@@ -13,11 +11,13 @@ from django.db.models import Q
 from auditlog.access.rights import Rights
 from auditlog.large_values import Reference
 from auditlog.models import AuditLog
-from auditlog.registry import auditlog
+from auditlog.vocabulary import Naming
 
 REDACTED_KEY = "$redacted"
 # What a membership says beyond the names of its field and its target.
 LINK_MEMBERS = ("added", "removed", "through", "labels")
+# Columns that hold what the values of fields say, and the names under which these are hidden.
+NAMINGS = {"subjects": Naming.SUBJECTS, "labels": Naming.LABELS}
 # By column or field name: the class that hides it.
 Hidden = Mapping[str, str]
 
@@ -37,10 +37,11 @@ def redacted(event: AuditLog, rights: Rights) -> AuditLog:
     for column, part in parts.items():
         if column in event.__dict__ and event.__dict__[column] is not None:
             setattr(shown, column, part(event.__dict__[column], hidden, found))
-    if event.__dict__.get("subjects") and (kind := _hides_subjects(event, hidden)):
-        # A list, as the others have one: of the class, and not of how many there are.
-        shown.subjects = [f"{REDACTED_KEY}:{kind}"]
-        found.add("subjects")
+    for column, name in NAMINGS.items():
+        if event.__dict__.get(column) and name in hidden:
+            # A list, as the others have one: of the class, and not of how many there are.
+            setattr(shown, column, [f"{REDACTED_KEY}:{hidden[name]}"])
+            found.add(column)
     shown.redacted = tuple(sorted(found))
     return shown
 
@@ -57,36 +58,14 @@ def hidden_field_q(rights: Rights, field: str) -> Q:
     """
     Return the condition "this row hides the value of this field from this caller"; never null, so safe to negate.
 
-    A condition on a value is to be compiled as `~hidden_field_q(…) & condition`: it must not match a row that hides
-    the value, whatever the value is.
+    A field, or what the row names out of fields: a `Naming`. The row says itself which class hides it: registrations
+    may have changed since. A condition on a value is to be compiled as `~hidden_field_q(…) & condition`: it must not
+    match a row that hides the value, whatever the value is.
     """
     found = Q(pk__in=[])
     for kind in sorted(rights.hidden_classes):
         found |= Q(classes__contains={kind: [field]})
     return found
-
-
-def hidden_subjects_q(rights: Rights) -> Q:
-    """
-    Return the condition "this row hides from this caller whom it is about"; never null, so safe to negate.
-
-    A row names its subjects out of fields; where one of these is hidden, so is the subject that it names.
-    """
-    found = Q(pk__in=[])
-    for label, fields in _fields_of_subjects().items():
-        hides = reduce(or_, (hidden_field_q(rights, name) for name in fields))
-        found |= Q(model=label) & hides
-    return found
-
-
-def _hides_subjects(event: AuditLog, hidden: Hidden) -> str | None:
-    """Return the class that hides whom an event is about."""
-    return next((hidden[name] for name in _fields_of_subjects().get(event.model, ()) if name in hidden), None)
-
-
-def _fields_of_subjects() -> dict[str, tuple[str, ...]]:
-    registrations = (auditlog.find(model._meta.label_lower) for model in auditlog.get_models())
-    return {found.label: found.subject_fields for found in registrations if found and found.subject_fields}
 
 
 def _mark(kind: str) -> dict[str, str]:

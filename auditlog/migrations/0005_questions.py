@@ -22,7 +22,8 @@ CREATE INDEX auditlog_auditlog_address_time ON auditlog_auditlog (remote_addr, o
     WHERE remote_addr IS NOT NULL;
 CREATE INDEX auditlog_auditlog_on_behalf_of_time ON auditlog_auditlog (on_behalf_of_id, occurred_at, event_id)
     WHERE on_behalf_of_id IS NOT NULL;
-CREATE INDEX auditlog_auditlog_action_time ON auditlog_auditlog (action, occurred_at, event_id);
+-- text_pattern_ops: by the beginning of an action as well, whatever the database's locale.
+CREATE INDEX auditlog_auditlog_action_time ON auditlog_auditlog (action text_pattern_ops, occurred_at, event_id);
 CREATE INDEX auditlog_auditlog_category_time ON auditlog_auditlog (category, occurred_at, event_id)
     WHERE category IN ('admin', 'security');
 CREATE INDEX auditlog_auditlog_position ON auditlog_auditlog (topic, partition, "offset");

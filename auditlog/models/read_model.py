@@ -34,7 +34,8 @@ class AuditLog(models.Model):
     m2m = models.JSONField(null=True, decoder=ExactDecoder)
     data = models.JSONField(null=True, decoder=ExactDecoder)
     masked = models.JSONField(null=True, decoder=ExactDecoder)
-    # {class: [names of columns, and of their fields]}: what the values were said to hold when the event was made.
+    # {class: [names of columns, and of their fields, and Naming]}: what the values were said to hold when the event was
+    # made.
     classes = models.JSONField(null=True, decoder=ExactDecoder)
     actor_id = models.TextField(null=True)
     actor_repr = models.TextField(null=True)

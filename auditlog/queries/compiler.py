@@ -7,6 +7,7 @@ window, the rights or the snapshot.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -20,7 +21,7 @@ from django.db.models.functions import Cast
 from django.db.models.lookups import Exact, In
 
 from auditlog import exact_json
-from auditlog.access.redaction import hidden_field_q, hidden_subjects_q
+from auditlog.access.redaction import NAMINGS, hidden_field_q
 from auditlog.access.rights import Rights
 from auditlog.models import AuditLog
 from auditlog.partitions import EVENT_ID_SLACK, lowest_id
@@ -58,6 +59,7 @@ COLUMNS = {
 }
 # Columns that hold several.
 SETS = {Field.SUBJECT: "subjects", Field.LABEL: "labels"}
+LETTER_BEFORE_SURROGATES, LETTER_BEHIND_SURROGATES = "\ud7ff", "\ue000"
 # Spelt out: an empty condition would be no member of a disjunction, rather than one that is always true.
 EVERY_ROW, NO_ROW = Q(Exact(Value(1), Value(1))), Q(Exact(Value(1), Value(0)))
 
@@ -119,9 +121,10 @@ def condition(wanted: Filter, rights: Rights) -> Q:  # noqa: PLR0911 - one for e
         case Is(field, values):
             return _is(field, values, rights)
         case StartsWith(field, prefix):
-            return Q(**{f"{COLUMNS[field]}__startswith": prefix})
+            return _begins(field, prefix)
         case Within(network):
-            return Q(_InNetwork(F("remote_addr"), Value(str(network))))
+            ends = (str(network.network_address), str(network.broadcast_address))
+            return Q(remote_addr__gte=ends[0], remote_addr__lte=ends[1])
         case Changed():
             return _changed(wanted, rights)
         case Text(words):
@@ -130,11 +133,14 @@ def condition(wanted: Filter, rights: Rights) -> Q:  # noqa: PLR0911 - one for e
             assert_never(wanted)
 
 
-class _InNetwork(Func):
-    """The network contains or equals the address; a btree of addresses serves it."""
+class _Bytewise(Func):
+    """
+    Two texts compare so by their bytes, whatever the locale.
 
-    template = "(%(expressions)s::inet)"
-    arg_joiner = " <<= "
+    Served by an index of `text_pattern_ops`, also behind the wall: unlike LIKE, these operators are leakproof.
+    """
+
+    template = "(%(expressions)s)"
     output_field = BooleanField()
 
 
@@ -152,11 +158,25 @@ def _seen_by(rights: Rights) -> Q:
     return seen
 
 
+def _begins(field: Field, prefix: str) -> Q:
+    if field is not Field.ACTION:
+        return Q(**{f"{COLUMNS[field]}__startswith": prefix})
+    found = Q(_Bytewise(F("action"), Value(prefix), arg_joiner=" ~>=~ "))
+    # The first text behind all that begin so; there is none behind the last letter of all.
+    if beginning := prefix.rstrip(chr(sys.maxunicode)):
+        found &= Q(_Bytewise(F("action"), Value(beginning[:-1] + _following(beginning[-1])), arg_joiner=" ~<~ "))
+    return found
+
+
+def _following(letter: str) -> str:
+    """Return the next letter; between two halves of the letters are those that stand for none."""
+    return LETTER_BEHIND_SURROGATES if letter == LETTER_BEFORE_SURROGATES else chr(ord(letter) + 1)
+
+
 def _is(field: Field, values: tuple[str, ...], rights: Rights) -> Q:
     if field in SETS:
         found = Q(**{f"{SETS[field]}__overlap": list(values)})
-        hides = field is Field.SUBJECT and rights.hidden_classes
-        return found & ~hidden_subjects_q(rights) if hides else found
+        return found & ~hidden_field_q(rights, NAMINGS[SETS[field]]) if rights.hidden_classes else found
     if field is Field.ACTOR_TYPE:
         return Q(In(KeyTextTransform("type", F("actor")), [Value(value) for value in values]))
     column = COLUMNS[field]

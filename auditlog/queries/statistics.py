@@ -18,7 +18,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import connections
 from django.db.models import Case, Expression, F, Func, QuerySet, TextField, Value, When
 
-from auditlog.access.redaction import hidden_subjects_q
+from auditlog.access.redaction import NAMINGS, hidden_field_q
 from auditlog.access.rights import Rights
 from auditlog.models import Rollup, RollupBacklog
 from auditlog.partitions import month_of
@@ -219,11 +219,13 @@ def _counted(
 
 
 def _column(dimension: Dimension, rights: Rights) -> str | Expression:
-    """Return what a row counts for; nobody, where it hides from the caller whom it is about."""
-    if dimension is not Dimension.SUBJECT or not rights.hidden_classes:
-        return COLUMNS[dimension]
-    nobody = Value([], output_field=ArrayField(TextField()))
-    return Case(When(hidden_subjects_q(rights), then=nobody), default=F("subjects"))
+    """Return what a row counts for; nothing, where it hides from the caller whom it is about, or where it belongs."""
+    column = COLUMNS[dimension]
+    name = NAMINGS.get(column) if isinstance(column, str) else None
+    if name is None or not rights.hidden_classes:
+        return column
+    nothing = Value([], output_field=ArrayField(TextField()))
+    return Case(When(hidden_field_q(rights, name), then=nothing), default=F(column))
 
 
 def _whole_hours(query: Query) -> tuple[datetime, datetime] | None:

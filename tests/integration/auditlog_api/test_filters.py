@@ -15,7 +15,7 @@ from rest_framework.test import APIClient
 
 from auditlog.access.rights import Rights
 from auditlog.access.scopes import Scope
-from auditlog.queries import compiler
+from auditlog.queries import compiler, statistics
 from auditlog.queries.compiler import Query
 from auditlog.queries.filters import (
     Both,
@@ -31,6 +31,7 @@ from auditlog.queries.filters import (
     Within,
     conjoined,
 )
+from auditlog.queries.statistics import Dimension
 from tests.integration.auditlog_api.conftest import Store
 from tests.unit.auditlog_api.trees import JSON_VALUES, NAMES, TREES, VALUES
 
@@ -224,6 +225,26 @@ def test_an_unseen_value_cannot_be_guessed_by_a_negation(store: Store) -> None:
         return compiler.rows(Query(wanted), CLERK).exists()
 
     assert chosen("b") == chosen("c")
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "field"), [("$subjects", "subjects", Field.SUBJECT), ("$labels", "labels", Field.LABEL)]
+)
+def test_unseen_subjects_and_labels_cannot_be_guessed_or_counted(
+    store: Store, name: str, column: str, field: Field
+) -> None:
+    """The model is registered with neither, as after a change of the registration: the event decides."""
+    store(classes=Jsonb({"health": ["patient", name]}), **{column: ["a:1"]})
+    open_to_all = store(classes=Jsonb({"health": ["patient"]}), **{column: ["a:1"]})
+
+    def chosen(guess: str, rights: Rights = CLERK) -> set[Any]:
+        return set(compiler.rows(Query(Is(field, (guess,))), rights).values_list("event_id", flat=True))
+
+    assert (chosen("a:1"), chosen("a:2")) == ({open_to_all}, set())
+    assert len(chosen("a:1", AUDITOR)) == 2
+    (facet,) = statistics.facets(Query(), CLERK, [Dimension(field)], limit=10).facets.values()
+    assert facet.found == (("a:1", 1),)
+    assert compiler.rows(Query(Not(Is(field, ("a:1",)))), CLERK).count() == 1
 
 
 def _walk(client: APIClient, body: dict[str, Any]) -> Iterator[dict[str, Any]]:

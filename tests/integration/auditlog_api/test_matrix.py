@@ -89,7 +89,7 @@ def events(store: Store, user_of: UserOf) -> dict[str, uuid.UUID]:
             changes=Jsonb({"notes": [None, f"hidden-{name}"], "room": [None, f"open-{name}"]}),
             before=None,
             after=Jsonb({"id": f"pk-{name}", "notes": f"hidden-{name}", "room": f"open-{name}", "scan": LARGE}),
-            classes=Jsonb({"health": ["notes", "scan", "patient", "patient_id"], "public": ["room"]}),
+            classes=Jsonb({"health": ["notes", "scan", "patient", "patient_id", "$subjects"], "public": ["room"]}),
             changed_fields=["notes", "room"],
             subjects=[f"doctors.patient:hidden-{name}"] if name != "doctor" else [],
             labels=labels,

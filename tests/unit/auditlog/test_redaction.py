@@ -122,20 +122,24 @@ def test_a_project_decides_which_classes_are_restricted(settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "classes", "shown"),
+    ("classes", "subjects", "labels"),
     [
-        ("doctors.appointment", {"health": ["patient_id", "patient"]}, ["$redacted:health"]),
-        ("doctors.appointment", {"health": ["notes"]}, ["doctors.patient:42"]),
-        ("doctors.patient", {"health": ["patient"]}, ["doctors.patient:42"]),
+        ({"health": ["patient_id", "patient", "$subjects"]}, ["$redacted:health"], ["department:3"]),
+        ({"sensitive": ["department", "$labels"]}, ["doctors.patient:42"], ["$redacted:sensitive"]),
+        ({"health": ["patient", "notes"], "public": ["$subjects"]}, ["doctors.patient:42"], ["department:3"]),
     ],
 )
-def test_whom_an_event_is_about_is_hidden_with_the_field_that_names_them(
-    model: str, classes: Any, shown: list[str]
+def test_whom_an_event_is_about_and_where_it_belongs_is_hidden_with_the_fields_that_say_so(
+    classes: Any, subjects: list[str], labels: list[str]
 ) -> None:
-    event = event_of(model=model, classes=classes, subjects=["doctors.patient:42"])
+    """By what the event says, whatever its model is registered with today, and whether there still is one."""
+    event = event_of(model="gone.visit", classes=classes, subjects=["doctors.patient:42"], labels=["department:3"])
 
-    assert redacted(event, CLERK).subjects == shown
-    assert redacted(event, OFFICER).subjects == ["doctors.patient:42"]
+    shown = redacted(event, CLERK)
+    assert (shown.subjects, shown.labels) == (subjects, labels)
+    assert set(shown.redacted) == {name for name in ("subjects", "labels") if "$" in getattr(shown, name)[0]}
+    seen = redacted(event, OFFICER)
+    assert (seen.subjects, seen.labels) == (["doctors.patient:42"], ["department:3"])
 
 
 classes_of = st.dictionaries(st.sampled_from(NAMES), st.sampled_from([kind.value for kind in FieldClass]))

@@ -74,6 +74,29 @@ def test_classes_are_stored_by_every_name_of_a_value() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("audit", "hidden"),
+    [
+        ({"subject_columns": {"department_id": "doctors.department"}}, {"personal": ["$subjects"], "health": []}),
+        ({"label_columns": {"department": "department_id"}}, {"personal": ["$labels"], "health": []}),
+        ({"subject_columns": {"tax_id": "x.y"}, "label_columns": {"mail": "email"}}, {"personal": [], "health": []}),
+        # Whose values are named, without the columns that they came out of.
+        (
+            {"subjects": ["x.y:1"], "labels": ["a:b"]},
+            {"personal": ["$subjects", "$labels"], "health": ["$subjects", "$labels"]},
+        ),
+    ],
+)
+def test_subjects_and_labels_are_of_the_classes_of_the_columns_that_name_them(
+    audit: dict[str, Any], hidden: dict[str, list[str]]
+) -> None:
+    row = row_of(event(classes={"personal": ["department_id"], "health": ["notes"]}, **audit))
+    assert json.loads(row.classes or "") == {
+        "personal": ["department_id", "department", *hidden["personal"]],
+        "health": ["notes", *hidden["health"]],
+    }
+
+
 def test_an_event_is_about_the_subjects_before_and_after_it() -> None:
     row = row_of(
         {
