@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
+from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
@@ -84,14 +85,14 @@ JSON_FIELDS: dict[str, type[serializers.JSONField]] = {
 
 
 class EventSerializer(serializers.ModelSerializer[AuditLog]):
-    """One event of a list."""
+    """One event of a list: the members that are asked for by `fields` and `include`."""
 
     redacted = serializers.SerializerMethodField(help_text="The fields whose values are kept from the caller.")
 
     class Meta:
         model = AuditLog
-        fields = EVENT_FIELDS
-        read_only_fields = EVENT_FIELDS
+        fields = DETAIL_FIELDS
+        read_only_fields = DETAIL_FIELDS
 
     def get_redacted(self, event: AuditLog) -> list[str]:
         """Return what redaction replaced."""
@@ -107,10 +108,16 @@ class EventSerializer(serializers.ModelSerializer[AuditLog]):
 class EventDetailSerializer(EventSerializer):
     """One event with both images of the row and where it was read from."""
 
-    class Meta:
-        model = AuditLog
-        fields = DETAIL_FIELDS
-        read_only_fields = DETAIL_FIELDS
+
+class ListedEvent(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """Describes an event of a list in the OpenAPI document: callers choose its members, so that none is required."""
+
+    target_class = "auditlog.api.serializers.EventSerializer"
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        """Return the schema of the serializer."""
+        schema: dict[str, Any] = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        return {name: value for name, value in schema.items() if name != "required"}
 
 
 def shown(event: AuditLog, *, include: Collection[str] = ()) -> dict[str, Any]:
@@ -230,7 +237,7 @@ class HistogramSerializer(StatisticsSerializer):
 class FeedSerializer(serializers.Serializer[Any]):
     """Events in the order in which they were stored."""
 
-    results = EventDetailSerializer(many=True)
+    results = EventSerializer(many=True)
     next = serializers.URLField(help_text="What follows; always there")
     after = serializers.CharField(help_text="The cursor in `next`")
     has_more = serializers.BooleanField(help_text="More is stored already: do not wait.")

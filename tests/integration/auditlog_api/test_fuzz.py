@@ -1,12 +1,14 @@
 """
 Every operation of the OpenAPI document under requests that are made up from it, by Schemathesis, with all its checks.
 
-Some for each in the test run; FUZZ_EXAMPLES=500 makes that many (`make fuzz`).
+Some for each in the test run; FUZZ_EXAMPLES=500 makes that many (`make fuzz`), FUZZ_ONLY="GET .*/feed/" for those
+operations alone.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import pytest
@@ -31,6 +33,7 @@ from tests.integration.auditlog_api.conftest import Store, UserOf
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))
+ONLY = os.environ.get("FUZZ_ONLY", "")
 # What no schema can tell: that a cursor is signed, that a value is none of its kind, that a row refers to another.
 REFUSALS: list[str | int] = ["2xx", 304, 400, 401, 403, 404, 406, 409, 503]
 
@@ -65,6 +68,8 @@ def test_every_answer_is_one_that_the_document_promises(
     failures: dict[str, str] = {}
     for result in schema.get_all_operations():
         operation = result.ok()
+        if not re.search(ONLY, operation.label):
+            continue
         try:
             _try(operation, mode, headers)
         except Unsatisfiable:
@@ -73,7 +78,7 @@ def test_every_answer_is_one_that_the_document_promises(
         except Exception as exc:  # noqa: BLE001 - one operation that fails must not hide the others
             failures[operation.label] = repr(exc) + "\n" + "\n".join(map(str, getattr(exc, "exceptions", [exc])))
         tried += 1
-    assert tried > 45
+    assert tried > (0 if ONLY else 45)
     assert not failures, "\n\n".join(f"{label}: {text[:1500]}" for label, text in failures.items())
 
 
