@@ -221,11 +221,10 @@ def _counted(
 def _column(dimension: Dimension, rights: Rights) -> str | Expression:
     """Return what a row counts for; nothing, where it hides from the caller whom it is about, or where it belongs."""
     column = COLUMNS[dimension]
-    name = NAMINGS.get(column) if isinstance(column, str) else None
-    if name is None or not rights.hidden_classes:
+    if not isinstance(column, str) or column not in NAMINGS or not rights.hidden_classes:
         return column
     nothing = Value([], output_field=ArrayField(TextField()))
-    return Case(When(hidden_field_q(rights, name), then=nothing), default=F(column))
+    return Case(When(hidden_field_q(rights, NAMINGS[column]), then=nothing), default=F(column))
 
 
 def _whole_hours(query: Query) -> tuple[datetime, datetime] | None:

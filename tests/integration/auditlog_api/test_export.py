@@ -209,6 +209,36 @@ def test_a_file_that_is_there_is_not_replaced(store: Store, tmp_path: Path) -> N
 
 
 @pytest.mark.processes
+def test_a_table_alone_goes_to_the_output_and_its_digest_to_standard_error(store: Store) -> None:
+    beginnings = ["=1+1", "+1", "-2+3", "@SUM(A1)", "\t=1", "\r\n=1", "\uff1d1", "'=1", "plain"]
+    for number, text in enumerate(beginnings):
+        store(number, object_repr=text, reason=text, actor=Jsonb({"id": text}), changes=Jsonb({text: [text, None]}))
+    process = started("--format", "csv", "--where", "model=doctors.doctor", stdout=subprocess.PIPE)
+    out, err = process.communicate(timeout=DEADLINE_SECONDS)
+    assert process.returncode == 0, err
+
+    rows = list(csv.DictReader(StringIO(out.decode(), newline=""), strict=True))
+    assert [row["reason"].removeprefix("'") for row in rows] == beginnings[::-1]
+    cells = [cell for row in rows for cell in row.values()]
+    assert [cell for cell in cells if cell.startswith(tuple("=+-@\t\r\n\uff1d"))] == []
+    assert {row["reason"] for row in rows if row["reason"][0] != "'"} == {"plain"}
+    (trailer,) = map(json.loads, err.decode().splitlines())
+    assert (trailer["rows"], trailer["sha256"]) == (len(beginnings), hashlib.sha256(out).hexdigest())
+
+
+@pytest.mark.processes
+def test_a_reader_who_goes_away_ends_an_export_that_is_not_whole(store: Store, events: Events) -> None:
+    store(reason="x" * 900)
+    process = started("--format", "csv", stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    _, err = process.communicate(timeout=DEADLINE_SECONDS)
+    assert process.returncode == 1, err
+    assert (b"is not whole" in err, b"sha256" in err) == (True, False)
+    assert [one["data"]["state"] for one in told(events)] == ["begun", "broken_off"]
+
+
+@pytest.mark.processes
 def test_a_signal_leaves_no_file_that_looks_whole(
     store: Store, tmp_path: Path, connect_as: ConnectAs, wait_until: WaitUntil, events: Events
 ) -> None:

@@ -372,7 +372,7 @@ def test_each_call_is_an_event_whatever_the_caller_does_with_the_cursors(
     writer.store(SYSTEM, **READ_OF_FEED)
     for _ in range(3):
         assert client.get(FEED, {"after": after}).json()["results"] == []
-        assert client.get(FEED, {"after": "beginning", "limit": 5}).status_code == 200
+        assert client.get(FEED, {"after": "beginning", "limit": "5"}).status_code == 200
         assert client.get(FEED).status_code == 200
     assert told() == [(0, False), (0, True), (0, True)] * 3
     writer.store(0)

@@ -79,7 +79,6 @@ def test_classes_are_stored_by_every_name_of_a_value() -> None:
     [
         ({"subject_columns": {"department_id": "doctors.department"}}, {"personal": ["$subjects"], "health": []}),
         ({"label_columns": {"department": "department_id"}}, {"personal": ["$labels"], "health": []}),
-        ({"subject_columns": {"tax_id": "x.y"}, "label_columns": {"mail": "email"}}, {"personal": [], "health": []}),
         # Whose values are named, without the columns that they came out of.
         (
             {"subjects": ["x.y:1"], "labels": ["a:b"]},
@@ -95,6 +94,11 @@ def test_subjects_and_labels_are_of_the_classes_of_the_columns_that_name_them(
         "personal": ["department_id", "department", *hidden["personal"]],
         "health": ["notes", *hidden["health"]],
     }
+
+
+def test_subjects_and_labels_that_come_out_of_other_columns_are_not_hidden_with_a_class() -> None:
+    named: dict[str, Any] = {"subject_columns": {"tax_id": "x.y"}, "label_columns": {"mail": "email"}}
+    assert json.loads(row_of(event(classes={"health": ["notes"]}, **named)).classes or "") == {"health": ["notes"]}
 
 
 def test_an_event_is_about_the_subjects_before_and_after_it() -> None:
