@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from auditlog import partitions, topics, tracing
 from auditlog.partitions import time_of
+from auditlog.patience import bound_transaction
 from auditlog.queries.positions import leading_group
 from auditlog.routers import READ_MODEL_ALIAS
 from consumers import contents, deadletters, late, metrics, offsets
@@ -109,7 +110,8 @@ class Projector:
         readable = self._read(batch.records)
         try:
             with transaction.atomic(using=self.alias, durable=True):
-                # First, so that a consumer that has lost its partitions does no work.
+                bound_transaction(connections[self.alias], seconds=settings.DATABASE_ANSWER_SECONDS)
+                # Before the rows, so that a consumer that has lost its partitions does no work.
                 passed = offsets.move(
                     connections[self.alias],
                     group=self.group,

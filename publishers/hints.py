@@ -110,7 +110,7 @@ class Hints:
             return
         try:
             # Not so long that a lease could run out meanwhile.
-            self._listener = sessions.connect({**self._over, "connect_timeout": 1})
+            self._listener = sessions.connect({**self._over, "connect_timeout": 1}, answer_seconds=1)
             self._listener.execute(f"LISTEN {CHANNEL}")
         except psycopg.OperationalError as exc:
             self._lost(exc)

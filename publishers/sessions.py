@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any, Self
 
 import psycopg
+from django.conf import settings
 from psycopg.abc import Params, Query
+
+from auditlog.patience import bound
 
 # What every scan of a queue table needs, whatever the statistics of a momentarily empty table say: the order of the
 # index and no sort. `jit` never pays here. A crash of the server may undo the last acknowledgements together with
@@ -40,7 +43,15 @@ class SettledCursor(psycopg.ClientCursor[Any]):
         return self
 
 
-def connect(parameters: dict[str, Any]) -> psycopg.Connection[Any]:
-    """Return an autocommit connection of the relay; `parameters` are those of `wake.connection_parameters`."""
+def connect(parameters: dict[str, Any], *, answer_seconds: float | None = None) -> psycopg.Connection[Any]:
+    """
+    Return an autocommit connection of the relay; `parameters` are those of `wake.connection_parameters`.
+
+    It gives a server up that is silent for `answer_seconds`, by default DATABASE_ANSWER_SECONDS.
+    """
     own: dict[str, Any] = {"application_name": "auditlog-relay", "autocommit": True}
-    return psycopg.connect(**{**KEEPALIVE, **parameters, **own}, prepare_threshold=None, cursor_factory=SettledCursor)
+    connection = psycopg.connect(
+        **{**KEEPALIVE, **parameters, **own}, prepare_threshold=None, cursor_factory=SettledCursor
+    )
+    bound(connection, seconds=settings.DATABASE_ANSWER_SECONDS if answer_seconds is None else answer_seconds)
+    return connection

@@ -8,7 +8,7 @@ from settings.access import *  # noqa: F403
 from settings.audit import *  # noqa: F403
 from settings.background import *  # noqa: F403
 from settings.cache import *  # noqa: F403
-from settings.databases import BEHIND_PGBOUNCER, database_settings
+from settings.databases import ANSWER_SECONDS, BEHIND_PGBOUNCER, database_settings
 from settings.directory import *  # noqa: F403
 from settings.env import env
 from settings.kafka import *  # noqa: F403
@@ -81,6 +81,7 @@ ASGI_APPLICATION = "settings.asgi.application"
 
 DATABASES = database_settings()
 DATABASE_BEHIND_PGBOUNCER = BEHIND_PGBOUNCER
+DATABASE_ANSWER_SECONDS = ANSWER_SECONDS
 DATABASE_ROUTERS = ["auditlog.routers.AuditRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -21,6 +21,8 @@ LOCAL_DATABASE_URL = "postgres://auditlog_app@127.0.0.1:5433/clinic"
 KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 # A pooler in transaction mode stands before DATABASE_URL: nothing that belongs to a session survives a transaction.
 BEHIND_PGBOUNCER = env.boolean("DATABASE_BEHIND_PGBOUNCER", default=False)
+# So long relay and consumer wait for an answer before they give a connection up; both their statements are brief.
+ANSWER_SECONDS = env.integer("DATABASE_ANSWER_SECONDS", default=30, minimum=1, maximum=3_600)
 PLACEHOLDER: dict[str, Any] = {"ENGINE": "django.db.backends.postgresql", "NAME": "unset"}
 
 

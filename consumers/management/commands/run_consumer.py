@@ -9,10 +9,13 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from prometheus_client import start_http_server
 
 from auditlog import topics, tracing
 from auditlog.heartbeat import RunLoop, heartbeat
+from auditlog.patience import bound
 from auditlog.stopping import stop_at_signals
 from auditlog.tracing import Service
 from consumers import metrics
@@ -45,6 +48,7 @@ class Command(BaseCommand):
         """Consume until a signal."""
         if options["metrics_port"]:
             start_http_server(options["metrics_port"])
+        connection_created.connect(_bound)
         with stop_at_signals(second_ends=False) as stop, heartbeat(RunLoop.CONSUMER, gauge=metrics.LAST_LOOP) as alive:
             _consume(options["group"], stop, alive.beat)
         log.info("consumer.stopped")
@@ -82,3 +86,8 @@ def _consume(group: str, stop: threading.Event, beat: Callable[[], None]) -> Non
         raise CommandError(f"{ClientFailed.__doc__} {exc}") from exc
     finally:
         source.close()
+
+
+def _bound(*, connection: BaseDatabaseWrapper, **_kwargs: Any) -> None:
+    """connection_created: give a server up that does not answer."""
+    bound(connection.connection, seconds=settings.DATABASE_ANSWER_SECONDS)

@@ -13,10 +13,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from pytest_django.fixtures import Settings
 
 from auditlog.models import AuditLog, ConsumerOffset
 from auditlog.partitions import partition_name
 from auditlog.roles import Role
+from consumers import deadletters
 from consumers.faults import OffsetConflict, Unavailable
 from consumers.models import DeadLetter
 from consumers.projector import Projector
@@ -297,6 +299,28 @@ def test_a_connection_that_was_cut_is_made_anew(projector: Projector, as_role: C
     with pytest.raises(Unavailable):
         projector.store(Batch((good(1),), {ONE: 1}))
     assert projector.store(Batch((good(1),), {ONE: 1})).events == 1
+
+
+def test_a_transaction_whose_consumer_went_silent_is_ended_by_the_server(
+    projector: Projector, settings: Settings, monkeypatch: pytest.MonkeyPatch, as_role: Connect
+) -> None:
+    """A consumer whose machine is gone has no last words: what it had locked would be locked for two hours."""
+    projector.store(Batch((good(0),), {ONE: None}))
+    settings.DATABASE_ANSWER_SECONDS = 0.3
+    other, insert, moved = as_role(Role.CONSUMER), deadletters.insert, []
+
+    def silent(connection: Any, dead: Any) -> None:
+        # Waits until the transaction is over in which the offset was moved.
+        moved.append(other.execute("UPDATE auditlog_consumeroffset SET next_offset = 1 RETURNING next_offset"))
+        insert(connection, dead)
+
+    monkeypatch.setattr(deadletters, "insert", silent)
+    with pytest.raises(Unavailable):
+        projector.store(Batch((good(1),), {ONE: 1}))
+    assert [cursor.fetchone() for cursor in moved] == [(1,)]
+    monkeypatch.undo()
+    assert projector.store(Batch((good(1),), {ONE: 1})).events == 1
+    assert (len(stored_ids()), next_offsets()) == (2, {ONE: 2})
 
 
 def test_i7_finding_the_one_row_that_the_database_refuses_takes_few_statements(projector: Projector) -> None:
