@@ -36,6 +36,9 @@ log = structlog.get_logger(__name__)
 # So long a broker may take to let this process leave its group; then it finds out by itself.
 CLOSE_SECONDS = 5.0
 
+# Topics whose names begin so are patterns for the client.
+PATTERN = "^"
+
 Locate = Callable[[Collection[Partition]], Mapping[Partition, int | None] | None]
 
 PROPERTIES: dict[str, Any] = {
@@ -152,7 +155,7 @@ class Source:
         Read these topics as a member of the group, and those that they were moved to, also where they do not exist yet.
         """
         # The names of a topic are letters, digits, dots, underscores and hyphens.
-        moved = ["^" + name.replace(".", "\\.") + r"\.v[1-9][0-9]*$" for name in topics]
+        moved = [PATTERN + name.replace(".", "\\.") + r"\.v[1-9][0-9]*$" for name in topics]
         self._consumer.subscribe(
             [*topics, *moved], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke
         )
@@ -269,7 +272,8 @@ class Source:
             case KafkaError._AUTO_OFFSET_RESET | KafkaError.OFFSET_OUT_OF_RANGE if topic is not None:
                 self._stop(Partition(topic, number if number is not None else -1), error)
             case KafkaError.UNKNOWN_TOPIC_OR_PART if topic is not None:
-                if topic not in self._missing:
+                # Of topics that none was moved to yet, the client names the pattern.
+                if not topic.startswith(PATTERN) and topic not in self._missing:
                     self._missing.add(topic)
                     log.warning("consumer.topic_missing", topic=topic)
             case KafkaError._FATAL:
@@ -310,8 +314,8 @@ class Source:
         self._positions.update(located)
         self._missing -= {p.topic for p in partitions}
         consumer.incremental_assign([_at(p, _start(offset)) for p, offset in located.items()])
-        if self._paused:
-            consumer.pause([_at(p) for p in located])
+        # Said of each: one that was lost while it was paused would stay so, and nobody would resume it.
+        (consumer.pause if self._paused else consumer.resume)([_at(p) for p in located])
         metrics.ASSIGNED.set(len(self._positions))
         log.info("consumer.assigned", partitions=_names(partitions))
 

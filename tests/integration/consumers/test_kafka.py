@@ -9,21 +9,25 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from django.conf import settings
 from django.db import connections
+from django.utils import timezone
 from prometheus_client import REGISTRY
 
 from auditlog.models import AuditLog, ConsumerOffset
-from consumers.kafka import Source
+from auditlog.roles import Role
+from consumers.kafka import Source, TopicReader
 from consumers.loop import Loop, locator
 from consumers.models import DeadLetter
 from consumers.projector import Projector
 from consumers.records import Batch, Partition
 from tests.integration.consumers import foreign
-from tests.integration.consumers.conftest import GROUP, stored_ids
+from tests.integration.consumers.books import acknowledge, reconciled
+from tests.integration.consumers.conftest import GROUP, acting_as, stored_ids
 from tests.integration.consumers.topics import Topic, events, ids_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
@@ -230,6 +234,49 @@ def test_i6_a_consumer_that_was_overtaken_reads_on_where_the_other_stopped(
     assert next_offsets(topic) == [9]
 
 
+def made_anew(topic: Topic, projector: Projector, values: list[dict[str, Any]]) -> None:
+    """Let a topic be read to offset 5, deleted, and made anew with these events."""
+    topic.produce(events(5))
+    with closing(Reader(topic, projector)) as reader:
+        reader.run_until(lambda: stored_count() == 5)
+    topic.delete()
+    with closing(TopicReader(connection=settings.KAFKA_CONNECTION)) as reading:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while reading.bounds(topic.name):
+            assert time.monotonic() < deadline, "The topic stays."
+    topic.create()
+    topic.produce(values)
+
+
+def test_a_topic_made_anew_that_is_shorter_than_the_stored_offset_stops_its_partition(
+    topic: Topic, projector: Projector
+) -> None:
+    made_anew(topic, projector, events(4))
+    with closing(Reader(topic, projector)) as reader:
+        reader.run_until(lambda: _stopped(topic, 0) == 1)
+    assert (stored_count(), next_offsets(topic)) == (5, [5])
+
+
+def test_what_a_topic_made_anew_holds_before_the_stored_offset_is_named_as_lost_and_restored(
+    topic: Topic, projector: Projector
+) -> None:
+    """Offsets begin again, and nothing that Kafka says to a consumer tells: the loss proof does."""
+    values = events(8)
+    with acting_as(Role.OWNER, alias="default"):
+        acknowledge(*map(UUID, ids_of(values)), at=timezone.now(), topic=topic.name)
+    made_anew(topic, projector, values)
+    with closing(Reader(topic, projector)) as reader:
+        reader.run_until(lambda: next_offsets(topic) == [8])
+    assert stored_count() == 8
+    with acting_as(Role.READER, alias="default"):
+        report, code = reconciled()
+    assert (report["missing"], code) == (sorted(ids_of(values[:5])), 1)
+    with acting_as(Role.RELAY, alias="default"):
+        report, code = reconciled("--repair", "--reason", "the topic was made anew")
+    assert (sorted(report["restored"]["read_model"]), code) == (sorted(ids_of(values[:5])), 0)
+    assert set(ids_of(values)) <= set(stored_ids())
+
+
 @pytest.mark.parametrize("topic", [2], indirect=True)
 def test_a_stored_offset_that_the_topic_lost_stops_its_partition_and_no_other(
     topic: Topic, projector: Projector
@@ -248,15 +295,27 @@ def test_a_stored_offset_that_the_topic_lost_stops_its_partition_and_no_other(
     assert _stopped(topic, 0) is None, "the one who takes over says it anew"
 
 
-def test_a_topic_that_appears_later_is_found(projector: Projector) -> None:
+def test_a_topic_that_appears_later_is_said_to_be_missing_and_found(
+    projector: Projector, caplog: pytest.LogCaptureFixture
+) -> None:
     topic = Topic()
     reader = Reader(topic, projector)
+    # Its own name, and not the pattern of what it may be moved to.
+    reader.run_until(lambda: bool(missing(caplog)))
     reader.source.fetch(rows=1, seconds=1)
+    assert missing(caplog) == [topic.name]
     topic.create()
     topic.produce(events(3))
     with closing(reader):
         reader.run_until(lambda: stored_count() == 3)
+    assert missing(caplog) == [topic.name]
     topic.delete()
+
+
+def missing(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the topics that were said to be missing."""
+    said: list[Any] = [entry.msg for entry in caplog.records]
+    return [line["topic"] for line in said if isinstance(line, dict) and line["event"] == "consumer.topic_missing"]
 
 
 def test_a_topic_is_followed_to_where_it_was_moved(topic: Topic, projector: Projector) -> None:
