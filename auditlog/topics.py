@@ -59,10 +59,19 @@ def generations(topic: str, names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if original(name) == topic)
 
 
+def latest(topic: str, names: Iterable[str]) -> str:
+    """Return the last of these names that a topic was moved to; the topic itself where none is."""
+    return max(generations(topic, names), key=lambda name: _number(topic, name), default=topic)
+
+
 def original(name: str) -> str:
     """Return the topic that was moved to one of this name; the name itself where it is no other's generation."""
     found = GENERATION.fullmatch(name)
     return found[1] if found and found[1] in all_topics() and name not in all_topics() else name
+
+
+def _number(topic: str, name: str) -> int:
+    return 1 if name == topic else int(name.removeprefix(f"{topic}.v"))
 
 
 def _label(model: type[models.Model]) -> str:

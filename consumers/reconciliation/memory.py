@@ -91,6 +91,11 @@ class Memory:
         rows = self._minutes.filter(is_open=False, minute__gte=window.since, minute__lt=window.until)
         return {Cell(row.topic, row.minute): Sum(row.events, row.digest) for row in rows}
 
+    def known(self, window: Window) -> dict[Cell, Sum]:
+        """Return what committed in a window, as far as it is remembered. Index: consumers_reconciled_minute."""
+        rows = self._minutes.filter(minute__gte=window.since, minute__lt=window.until).order_by("minute", "topic")
+        return {Cell(row.topic, row.minute): Sum(row.events, row.digest) for row in rows}
+
     def remembered(self, cell: Cell) -> Sum:
         """Return what committed in a topic and minute, as far as it is remembered."""
         row = self._minutes.filter(topic=cell.topic, minute=cell.at).first()

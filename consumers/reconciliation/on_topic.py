@@ -19,6 +19,7 @@ import msgspec
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from auditlog import topics
 from auditlog.queries.accounts import AT_ONCE, Window, committed, committed_ids
 from consumers.kafka import TopicReader
 from consumers.reconciliation.comparison import Ids, slices
@@ -101,6 +102,24 @@ class TopicSide:
                     yield record
                 if not wanted:
                     return
+
+    def current(self, topic: str) -> str:
+        """
+        Return where the events of a topic go now: of those that it was moved to, the last that ever had something.
+
+        :raises BrokersUnavailable: if no broker answers.
+        """
+        bounds = self.reader.bounds_of_all(topic)
+        used = {partition.topic for partition, (_, end) in bounds.items() if end}
+        return topics.latest(topic, used or {partition.topic for partition in bounds})
+
+    def ids_on(self, topic: str, window: Window) -> Generator[UUID, None, None]:
+        """
+        Yield the ids of a window that a topic has, each once, in their order; in a transaction of the read model.
+
+        :raises BrokersUnavailable: if the topic cannot be read to its end.
+        """
+        yield from self._ids_on(topic, window, window)
 
     def _published(self, topic: str, window: Window) -> Generator[UUID, None, None]:
         return (event_id for event_id, waits in committed_ids(self.source, topic, window) if not waits)

@@ -7,7 +7,7 @@ Ids stay the same, so that a repair can be repeated. Each is an event of the sys
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 from typing import TypeVar
@@ -73,13 +73,15 @@ class Repair:
 
     def topic(self, lost: Mapping[str, Sequence[UUID]], done: Repaired) -> None:
         """
-        Publish events again that their topics lack, out of the read model.
+        Publish events again that their topics lack, out of the read model; of one that was moved, to where it is now.
 
         :raises NotWritten: if the brokers do not take them; what was written by then stays.
         """
-        for event_ids in lost.values():
+        for topic, event_ids in lost.items():
+            target = self.topics.current(topic) if event_ids else topic
             for ids in _batches(event_ids, BATCH):
-                records = list(originals.by_ids(connections[self.projector.alias], ids))
+                found_there = originals.by_ids(connections[self.projector.alias], ids)
+                records = [_led_to(target, record) for record in found_there]
                 found = _ids(records)
                 if found:
                     self._tell(Restored.TOPIC, found)
@@ -98,6 +100,10 @@ class Repair:
         data = {"restored_to": to, "events": [str(event_id) for event_id in event_ids]}
         decisions.record(action=Action.EVENTS_RESTORED, data=data, reason=self.reason)
         log.warning("reconcile.restored", to=to, events=len(event_ids))
+
+
+def _led_to(topic: str, record: Record) -> Record:
+    return replace(record, partition=record.partition._replace(topic=topic))
 
 
 def _batches(items: Iterable[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -14,6 +14,7 @@ from consumers.reasons import GapKind
 from consumers.reconciliation.account import Account
 from consumers.reconciliation.chain import Gap
 from consumers.reconciliation.comparison import Ids
+from consumers.reconciliation.forgotten import Changed
 from consumers.reconciliation.repair import Repaired
 
 # Ids in the sentences for people; the report names up to NAMED_AT_MOST.
@@ -30,6 +31,8 @@ class Report:
     accounted_since: datetime | None = None
     # By topic, where the topics themselves were read.
     lost_on_topic: dict[str, Ids] = field(default_factory=dict)
+    # What the ledger has forgotten, and is not what it was when it was compared.
+    forgotten: list[Changed] = field(default_factory=list)
     repaired: Repaired | None = None
     # Pairs of events that do not fit, where the chains were checked.
     gaps: list[Gap] = field(default_factory=list)
@@ -38,7 +41,8 @@ class Report:
     def is_whole(self) -> bool:
         """Tell whether nothing is missing anywhere."""
         is_unrecoverable = self.repaired is not None and self.repaired.unrecoverable
-        return not (self.account.missing or self._off_topic or is_unrecoverable or self._unexplained)
+        is_changed = any(found.is_missing_some for found in self.forgotten)
+        return not (self.account.missing or self._off_topic or is_unrecoverable or self._unexplained or is_changed)
 
     def members(self) -> dict[str, Any]:
         """Return the report as JSON members."""
@@ -58,6 +62,7 @@ class Report:
             "lost_on_topic_count": self._off_topic,
             "unaccounted": account.unaccounted,
             "unaccounted_ids": _texts(account.unaccounted_ids),
+            "forgotten": [found.members() for found in self.forgotten],
             "restored": {
                 "read_model": _texts(repaired.to_read_model),
                 "topic": _texts(repaired.to_topic),
@@ -72,7 +77,9 @@ class Report:
         window = f"From {self.window.since.isoformat()} to {self.window.until.isoformat()}"
         lines = [f"{window}: {account.committed} committed, {account.published} published, {account.stored} stored."]
         if self.accounted_since is not None:
-            lines.append(f"What is older than {self.accounted_since.isoformat()} was not compared: the ledger is gone.")
+            lines.append(
+                f"What is older than {self.accounted_since.isoformat()} was compared with what was remembered of it."
+            )
         if account.missing:
             waiting = f" {len(account.pending_ids)} of them wait in the outbox." if account.pending_ids else ""
             missing = _listed(account.missing_ids, account.missing)
@@ -85,6 +92,7 @@ class Report:
         if account.unaccounted:
             named = _listed(account.unaccounted_ids, account.unaccounted)
             lines.append(f"{account.unaccounted} stored events are in neither the outbox nor the ledger: {named}.")
+        lines += [f"CHANGED since it was compared: {found}." for found in self.forgotten]
         lines += [f"Gap: {gap}" for gap in self.gaps]
         if self._unexplained:
             lines.append(f"{self._unexplained} UNEXPLAINED gaps in the chains of images.")

@@ -27,6 +27,7 @@ from consumers.projector import Projector
 from consumers.reconciliation.account import account_of
 from consumers.reconciliation.chains import Chains, NoSuchGap, explain
 from consumers.reconciliation.comparison import NAMED_AT_MOST, Sides
+from consumers.reconciliation.forgotten import Changed, Forgotten
 from consumers.reconciliation.loop import ProofLoop
 from consumers.reconciliation.memory import Memory
 from consumers.reconciliation.on_topic import TopicSide
@@ -107,6 +108,7 @@ def _check(options: dict[str, Any]) -> None:
 
 def _compared(sides: Sides, options: dict[str, Any]) -> Report:
     report = _settled(sides, options)
+    report.forgotten = _changed(sides, options)
     if options["chains"]:
         chains = Chains(sides)
         unexplained = (
@@ -122,7 +124,7 @@ def _compared(sides: Sides, options: dict[str, Any]) -> Report:
         if options["topics"]:
             report.lost_on_topic = topics.all_lost(report.window)
         if options["repair"]:
-            _repair(report, topics, sides, options["reason"].strip())
+            _repair(report, topics, sides, options)
     return report
 
 
@@ -148,13 +150,25 @@ def _window(sides: Sides, since: datetime | None, until: datetime | None) -> tup
     return Window(begin.replace(microsecond=begin.microsecond // 1000 * 1000), end), None
 
 
-def _repair(report: Report, topics: TopicSide, sides: Sides, reason: str) -> None:
+def _changed(sides: Sides, options: dict[str, Any]) -> list[Changed]:
+    """Return what is not what it was, of the time that the ledger has forgotten."""
+    accounted = accounts.accounted_since(sides.source)
+    if accounted is None:
+        return []
+    until = min(accounted, options["until"] or accounted)
+    return Forgotten(Memory(sides.read_model)).changed(since=options["since"], until=until)
+
+
+def _repair(report: Report, topics: TopicSide, sides: Sides, options: dict[str, Any]) -> None:
     projector = Projector(group="repair", alias=sides.read_model.alias)
-    repair = Repair(topics, projector, TopicWriter(connection=settings.KAFKA_CONNECTION), reason)
+    repair = Repair(topics, projector, TopicWriter(connection=settings.KAFKA_CONNECTION), options["reason"].strip())
     report.repaired = Repaired()
     repair.read_model(report.account.lost_by_topic, report.window, report.repaired)
     repair.topic({topic: ids.named for topic, ids in report.lost_on_topic.items()}, report.repaired)
     report.account.look_again(sides, report.window)
+    for topic, window, event_ids in Forgotten(Memory(sides.read_model)).missing(report.forgotten, topics):
+        repair.read_model({topic: event_ids}, window, report.repaired)
+    report.forgotten = _changed(sides, options)
     if report.lost_on_topic:
         report.lost_on_topic = topics.all_lost(report.window)
 

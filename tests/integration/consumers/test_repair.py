@@ -8,18 +8,23 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.conf import settings
+from django.conf import settings as configured
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from auditlog.models import AuditLog, LateEvent
 from auditlog.roles import Role
 from consumers.kafka import TopicReader, TopicWriter
+from consumers.models import ReconciledMinute
 from consumers.projector import Projector
 from consumers.records import Batch, Partition, Record
+from publishers import ledger
+from tests.conftest import ConnectAs
 from tests.integration.consumers.books import acknowledge, execute, reconciled
 from tests.integration.consumers.conftest import acting_as
+from tests.integration.consumers.test_proof import Proof
 from tests.integration.consumers.topics import Topic
 from tests.unit.consumers.builders import event, uuid7
 
@@ -30,14 +35,15 @@ REPAIR = ("--repair", "--reason", "records were deleted by mistake")
 class Stand:
     """Events that committed, that stand on a topic of their own, and that are stored."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, age: timedelta = timedelta(0)) -> None:
+        """`age` is how long ago all of it happened."""
         self.topic = Topic()
         self.topic.create()
-        self.at: datetime = timezone.now()
+        self.at: datetime = timezone.now() - age
         self.ids: list[UUID] = [uuid7(self.at) for _ in range(count)]
         self.records = [self._record(number, event_id) for number, event_id in enumerate(self.ids)]
-        TopicWriter(connection=settings.KAFKA_CONNECTION).write(self.records)
-        acknowledge(*self.ids, at=self.at, topic=self.topic.name)
+        TopicWriter(connection=configured.KAFKA_CONNECTION).write(self.records)
+        acknowledge(*self.ids, at=self.at, topic=self.topic.name, acknowledged_at=self.at)
         place = Partition(self.topic.name, 0)
         with acting_as(Role.CONSUMER):
             Projector(group="test").store(Batch(tuple(self.records), {place: None}))
@@ -61,9 +67,7 @@ class Stand:
 
     def on_topic(self) -> list[Record]:
         """Return what stands on the topic."""
-        with TopicReader(connection=settings.KAFKA_CONNECTION) as reader:
-            bounds = reader.bounds(self.topic.name)
-            return [record for at, (start, end) in bounds.items() for record in reader.read(at, start=start, end=end)]
+        return read_all(self.topic)
 
     def stored(self) -> dict[UUID, dict[str, Any]]:
         """Return the rows without when they were stored."""
@@ -142,13 +146,98 @@ def test_records_that_a_topic_lost_are_published_again_from_the_read_model(stand
 
 def test_a_topic_that_was_deleted_and_made_anew_is_filled_again(stand: Stand) -> None:
     stand.topic.delete()
-    with TopicReader(connection=settings.KAFKA_CONNECTION) as reader:
+    with TopicReader(connection=configured.KAFKA_CONNECTION) as reader:
         while reader.bounds(stand.topic.name):
             pass
     stand.topic.create()
     report, code = repaired("--topics")
     assert (len(report["restored"]["topic"]), code) == (5, 0)
     same(stand.on_topic(), stand.records)
+
+
+def test_records_of_a_topic_that_was_moved_are_published_again_where_it_is_now(
+    stand: Stand, settings: Settings
+) -> None:
+    settings.AUDITLOG_TOPIC_PREFIX = stand.topic.name.partition(".")[0]
+    moved, unused = (Topic(f"{stand.topic.name}.v{number}", partitions=3) for number in (2, 10))
+    moved.create()
+    moved.produce([b"an event since the move"])
+    # A move that was not finished leaves a topic behind that nothing goes to.
+    unused.create()
+    stand.topic.truncate(partition=0, before=2)
+    report, code = repaired("--topics")
+    assert (sorted(report["restored"]["topic"]), code) == (sorted(str(one) for one in stand.ids[:2]), 0)
+    same(stand.on_topic(), stand.records[2:])
+    again = [record for record in read_all(moved) if record.header("ce_id")]
+    same(sorted(again, key=lambda record: record.key or b""), stand.records[:2])
+    assert read_all(unused) == []
+
+
+def read_all(topic: Topic) -> list[Record]:
+    """Return what stands on a topic."""
+    with TopicReader(connection=configured.KAFKA_CONNECTION) as reader:
+        bounds = reader.bounds(topic.name)
+        return [record for at, (start, end) in bounds.items() for record in reader.read(at, start=start, end=end)]
+
+
+class Remembered:
+    """Events of which the ledger has forgotten the ids, and what the continuous proof remembers of them."""
+
+    def __init__(self, connect_as: ConnectAs) -> None:
+        self.stand = Stand(5, age=timedelta(hours=30))
+        self.proof = Proof()
+        self.proof.round()
+        assert ledger.purge(connect_as(Role.RELAY), days=1, rows=10) == 1
+
+    def changed(self, *, stored: int) -> list[dict[str, Any]]:
+        """Return what a report says where so many are stored."""
+        minute = self.stand.at.replace(second=0, microsecond=0).isoformat()
+        return [{"topic": self.stand.topic.name, "minute": minute, "remembered": 5, "stored": stored}]
+
+    def open_minutes(self) -> int:
+        """Return how many topics and minutes differ, as the continuous proof has it."""
+        with acting_as(Role.CONSUMER):
+            return ReconciledMinute.objects.using("audit").filter(is_open=True).count()
+
+
+@pytest.fixture
+def remembered(read_model: None, connect_as: ConnectAs) -> Remembered:
+    return Remembered(connect_as)
+
+
+def test_a_minute_that_the_ledger_has_forgotten_is_restored_from_the_topic(remembered: Remembered) -> None:
+    before = remembered.stand.stored()
+    remembered.stand.remove_rows(1, 3)
+    remembered.proof.round()
+    assert remembered.open_minutes() == 1
+    report, code = reconciled()
+    assert (report["missing"], report["forgotten"], code) == ([], remembered.changed(stored=3), 1)
+    report, code = repaired()
+    assert sorted(report["restored"]["read_model"]) == sorted(str(remembered.stand.ids[number]) for number in (1, 3))
+    assert (report["forgotten"], code) == ([], 0)
+    assert remembered.stand.stored() == before
+    remembered.proof.round()
+    assert remembered.open_minutes() == 0
+
+
+def test_what_changed_in_a_forgotten_minute_is_found_in_the_window_that_is_asked_for(remembered: Remembered) -> None:
+    """Also before the continuous proof comes by again."""
+    remembered.stand.remove_rows(4)
+    window = ("--from", "2020-01-01T00:00:00Z")
+    assert reconciled()[0]["forgotten"] == []
+    report, code = reconciled(*window)
+    assert (report["forgotten"], code) == (remembered.changed(stored=4), 1)
+    report, code = repaired(*window)
+    assert (report["restored"]["read_model"], report["forgotten"], code) == ([str(remembered.stand.ids[4])], [], 0)
+
+
+def test_what_a_forgotten_minute_lost_on_both_sides_stays_a_difference(remembered: Remembered) -> None:
+    remembered.stand.topic.truncate(partition=0, before=2)
+    remembered.stand.remove_rows(0, 4)
+    remembered.proof.round()
+    report, code = repaired()
+    assert report["restored"]["read_model"] == [str(remembered.stand.ids[4])]
+    assert (report["forgotten"], code) == (remembered.changed(stored=4), 1)
 
 
 def test_what_is_on_neither_side_is_named_and_fails_the_command(stand: Stand) -> None:
