@@ -75,8 +75,8 @@ mutations: $(STAMP)  ## switch mechanisms off, and see the tests of invariants f
 fuzz: $(STAMP)  ## make up requests for every operation of the API, EXAMPLES=500 of each kind; ONLY="GET .*/feed/": some operations
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),500) FUZZ_ONLY='$(ONLY)' $(BIN)/python -m pytest tests/integration/auditlog_api/test_fuzz.py
 
-faults: $(STAMP)  ## make everything fail on three brokers, and count what is lost; ONLY="8 9": some scenarios
-	$(BIN)/python -m tests.faults $(ONLY)
+faults: $(STAMP)  ## make everything fail on three brokers, and count what is lost; ONLY="8 9": some scenarios; SCALE=0.05: a smaller load
+	$(BIN)/python -m tests.faults $(if $(SCALE),--scale $(SCALE)) $(ONLY)
 
 upgrade: $(STAMP)  ## upgrade from an older version (OLD=tag or commit) to this one; TESTS="…": what runs both ways
 	$(BIN)/python -m tests.upgrade $(OLD) $(TESTS)

@@ -112,6 +112,25 @@ def before_acknowledge() -> None:
     outbox.acknowledge = acknowledging
 
 
+def in_acknowledge() -> None:
+    """The relay's DELETE is on its way to PostgreSQL, and nobody will read the answer."""
+    from publishers import outbox
+
+    acknowledge = outbox.acknowledge
+
+    def ended(waiting: Any, **_more: Any) -> None:
+        # Sends the statement, up to where its answer is waited for.
+        next(waiting)
+        act()
+
+    def acknowledging(connection: Any, **more: Any) -> int:
+        if ARMED.exists():
+            connection.wait = ended
+        return acknowledge(connection, **more)
+
+    outbox.acknowledge = acknowledging
+
+
 def before_store() -> None:
     """The consumer has a batch, and its transaction has not begun."""
     from consumers.projector import Projector
@@ -181,6 +200,7 @@ POINTS = {
         in_flight,
         fatal,
         before_acknowledge,
+        in_acknowledge,
         before_store,
         in_store,
         after_store,

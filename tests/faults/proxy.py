@@ -38,6 +38,8 @@ class Link:
 
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
     has_lost_bytes: bool = False
+    # Half-open: neither end hears of the other any more.
+    is_stranded: bool = False
 
     def reset(self) -> None:
         """End both at once."""
@@ -80,6 +82,15 @@ class Proxy:
     def reset(self) -> None:
         """Reset every connection there is; new ones pass."""
         self._call(self._reset_all)
+
+    def strand(self) -> None:
+        """Leave every connection that there is half-open for good; new ones pass."""
+
+        def change() -> None:
+            for link in self._links:
+                link.is_stranded = True
+
+        self._call(change)
 
     def redirect(self, target_port: int) -> None:
         """Forward to another server from now on, new connections and old clients alike."""
@@ -188,7 +199,7 @@ class Proxy:
             if (left := due - self._loop.time()) > 0:
                 await asyncio.sleep(left)
             await self._flows.wait()
-            if self._mode is Mode.SILENT:
+            if self._mode is Mode.SILENT or link.is_stranded:
                 link.has_lost_bytes = True
             else:
                 with suppress(OSError):

@@ -63,6 +63,24 @@ class Row:
         return "| " + " | ".join(str(value) for value in (*astuple(self)[:-2], recovery, self.events)) + " |"
 
 
+def read(text: str) -> dict[int, Row]:
+    """Return the rows of a page; of scenarios as they are now, and without those that were not as expected."""
+    found: dict[int, Row] = {}
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else [""]
+        if not cells[0].isdigit() or NOT_MET in cells:
+            continue
+        number, (fault, expected), recovery = int(cells[0]), cells[1:3], cells[7]
+        played = SCENARIOS.get(number)
+        if played is not None and (played.fault, played.expected) == (fault, expected):
+            lost, out_of_order, on_topics, in_log = map(int, cells[3:7])
+            seconds, events = float(recovery) if recovery else None, int(cells[8])
+            found[number] = Row(
+                number, fault, expected, lost, out_of_order, on_topics, in_log, recovery_seconds=seconds, events=events
+            )
+    return found
+
+
 def page(rows: Mapping[int, Row]) -> str:
     """Return the whole page; what was not as expected says so instead of numbers."""
     lines = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 import urllib.request
@@ -32,15 +33,29 @@ LAUNCHER = "tests.faults.launcher"
 WRITER = "tests.faults.writer"
 # Two of these are the most that is in flight.
 BATCH_ROWS = 200
-ENVIRONMENT = {"RELAY_BATCH_ROWS": str(BATCH_ROWS), "CONSUMER_BATCH_ROWS": str(BATCH_ROWS)}
+# So long a PostgreSQL that does not answer is waited for.
+ANSWER_SECONDS = 4
+ENVIRONMENT = {
+    "RELAY_BATCH_ROWS": str(BATCH_ROWS),
+    "CONSUMER_BATCH_ROWS": str(BATCH_ROWS),
+    "DATABASE_ANSWER_SECONDS": str(ANSWER_SECONDS),
+}
 PENDING = "SELECT min(id) AS lowest, count(*) AS rows FROM auditlog_outboxevent WHERE parked_at IS NULL"
 LAST_ID = "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('auditlog_outboxevent', 'id')), 0) AS id"
 MARKS = "SELECT writer, number FROM shop_mark"
 CHUNKS = "SELECT event_id::text AS id FROM auditlog_contentchunk"
 IDS = f"SELECT event_id::text AS id FROM auditlog_auditlog UNION ALL {CHUNKS}"
+WRONG_DIGESTS = """
+SELECT count(*) AS n FROM auditlog_outboxledger l WHERE digest <> (
+    SELECT bit_xor(('x' || left(md5(id::text), 16))::bit(64)::bigint) FROM unnest(l.event_ids) AS acknowledged (id)
+)
+"""
 ADMIN_SECONDS = 30
 WAIT_SECONDS = 90
 READS, READ_AGAIN_SECONDS = 5, 2.0
+CHANGES = "SELECT event_id::text AS id, model, object_pk, action, m2m, before, after FROM auditlog_auditlog"
+# The headers that scenarios look at: of a million records, all would be gigabytes.
+KEPT_HEADERS = frozenset({"ce_id", "ce_later"})
 
 
 class Violation(AssertionError):
@@ -58,12 +73,20 @@ class LastingBooks(Books):
             self.close()
             return super().query(statement, *parameters)
 
+    def kept(self, record: Published) -> Published:
+        """Return a record without what nobody looks at."""
+        return record._replace(headers={name: text for name, text in record.headers.items() if name in KEPT_HEADERS})
+
 
 class Run:
-    """Starts and ends what a scenario needs; `apart` gives the read model a server of its own."""
+    """
+    Starts and ends what a scenario needs; `apart` gives the read model a server of its own.
 
-    def __init__(self, servers: Servers, *, folder: Path, apart: Server | None = None) -> None:
-        self.servers, self.folder = servers, folder
+    `scale` is how much of a scenario's load there is, where that is more than some hundred events.
+    """
+
+    def __init__(self, servers: Servers, *, folder: Path, apart: Server | None = None, scale: float = 1.0) -> None:
+        self.servers, self.folder, self.scale = servers, folder, scale
         self.prefix = f"faults-{uuid.uuid4().hex[:8]}"
         self.database = self.prefix.replace("-", "_")
         self.domain, self.read_model = servers.domain, apart or servers.domain
@@ -187,7 +210,7 @@ class Run:
 
     # What is seen
 
-    def wait(self, condition: Callable[[], Any], *, what: str) -> None:
+    def wait(self, condition: Callable[[], Any], *, what: str, seconds: float = WAIT_SECONDS) -> None:
         """Wait for a condition; a database that does not answer does not fulfil it."""
 
         def tolerant() -> Any:
@@ -198,7 +221,7 @@ class Run:
                 self.log.close()
                 return False
 
-        self.deployment.wait_until(tolerant, what=what, seconds=WAIT_SECONDS)
+        self.deployment.wait_until(tolerant, what=what, seconds=seconds)
 
     def let_pass(self, seconds: float) -> None:
         """Let a fault last."""
@@ -304,6 +327,18 @@ class Run:
             self.let_pass(READ_AGAIN_SECONDS)
         return records
 
+    def prove(self) -> None:
+        """Let the service's own loss proof compare: it must come to the same, by the ledger and by its digests."""
+        report = json.loads(self.command("audit_reconcile", "--json"))
+        found = {name: report[name] for name in ("missing_count", "lost_on_topic_count", "unrecoverable")}
+        self.expect(found == {"missing_count": 0, "lost_on_topic_count": 0, "unrecoverable": []}, f"{found}")
+        named = set(report["unaccounted_ids"])
+        self.expect(named == self.disowned, f"unaccounted for: {sorted(named ^ self.disowned)}")
+        wrong = self.books.query(WRONG_DIGESTS)[0]["n"]
+        self.expect(wrong == 0, f"{wrong} entries of the ledger have another digest than their ids")
+        committed = self.books.committed()
+        self.expect(len(committed) == len(set(committed)), "an event was acknowledged twice")
+
     def account(self) -> Account:
         """Return the account of this run."""
         chunks = [row["id"] for row in self.log.query(CHUNKS)]
@@ -311,7 +346,7 @@ class Run:
             truth=self.truth(),
             committed=self.books.committed(),
             published=self.published(),
-            stored=self.log.stored(),
+            stored=self.log.query(CHANGES),
             chunks=chunks,
             disowned=self.disowned,
         )
@@ -378,7 +413,7 @@ class Run:
 
 
 @contextmanager
-def running(servers: Servers, *, folder: Path, apart: bool) -> Iterator[Run]:
+def running(servers: Servers, *, folder: Path, apart: bool, scale: float) -> Iterator[Run]:
     """Make everything sound, and run a scenario for the length of a block."""
     servers.heal()
     read_model = None
@@ -386,7 +421,7 @@ def running(servers: Servers, *, folder: Path, apart: bool) -> Iterator[Run]:
         read_model = servers.another()
         read_model.start()
         servers.make_template(read_model)
-    run = Run(servers, folder=folder, apart=read_model)
+    run = Run(servers, folder=folder, apart=read_model, scale=scale)
     try:
         run.deployment.wait_until(servers.are_ready, what="the servers")
         run.make_topics()

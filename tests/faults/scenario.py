@@ -65,15 +65,16 @@ def scenario(
     return note
 
 
-def play(played: Scenario, servers: Servers, *, folder: Path) -> Outcome:
+def play(played: Scenario, servers: Servers, *, folder: Path, scale: float = 1.0) -> Outcome:
     """
-    Run a scenario and compare the accounts afterwards.
+    Run a scenario and compare the accounts afterwards; `scale` makes a large load smaller.
 
     :raises AssertionError: if anything is not as it must be, or does not happen in time.
     """
-    with running(servers, folder=folder, apart=played.apart) as run:
+    with running(servers, folder=folder, apart=played.apart, scale=scale) as run:
         played.inject(run)
         run.settle()
+        run.prove()
         found = run.account()
         run.expect(found.events, "nothing committed")
         run.expect(not found.violations(), f"{found.violations()}")

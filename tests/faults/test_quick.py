@@ -11,6 +11,8 @@ from tests.faults.scenario import SCENARIOS, play
 from tests.faults.servers import Servers
 
 __all__ = ["scenarios"]
+# Of the load of those that have a large one.
+SCALE = 0.1
 # Each wait has its own limit; this is the sum of many.
 LIMIT_SECONDS = 300
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(LIMIT_SECONDS)]
@@ -22,6 +24,6 @@ QUICK = [scenario for scenario in SCENARIOS.values() if scenario.quick]
 def test_i4_i5_i6_a_fault_loses_nothing_disorders_nothing_and_stores_nothing_twice(
     number: int, servers: Servers, tmp_path: Path
 ) -> None:
-    outcome = play(SCENARIOS[number], servers, folder=tmp_path)
+    outcome = play(SCENARIOS[number], servers, folder=tmp_path, scale=SCALE)
     assert outcome.account.violations() == {}
     assert outcome.account.events > 0

@@ -58,6 +58,21 @@ def zombie(run: Run) -> None:
     run.grows(100)
 
 
+@scenario(45, "consumer paused in its transaction, its rows locked", "the server ends it; another goes on")
+def frozen_in_store(run: Run) -> None:
+    victim = run.start_consumer(point="in_store", action="stop")
+    run.load()
+    run.arm(victim)
+    run.start_consumer()
+    run.healed()
+    run.grows(100)
+    # As long as the transaction holds the offsets, nobody gets past them.
+    run.recovered()
+    victim.send(signal.SIGCONT)
+    run.wait(lambda: _said(victim.events(), "consumer.database_unavailable"), what="the end of its transaction")
+    run.grows(100)
+
+
 def _said(events: list[dict[str, object]], name: str) -> bool:
     return any(line["event"] == name for line in events)
 

@@ -31,16 +31,23 @@ def killed_after_send(run: Run) -> None:
 
 
 @scenario(
-    6, "relay killed after the acknowledgement, before its DELETE", "one batch twice", duplicates=WINDOW, quick=True
+    6,
+    "relay killed after the acknowledgement, before its DELETE, and in it",
+    "one batch twice",
+    duplicates=2 * WINDOW,
+    quick=True,
 )
 def killed_before_acknowledge(run: Run) -> None:
-    _killed_at(run, "before_acknowledge")
+    _killed_at(run, "before_acknowledge", "in_acknowledge")
 
 
-def _killed_at(run: Run, point: str) -> None:
-    relay = run.start_relay(point=point)
-    run.load()
-    run.kill_at_point(relay)
+def _killed_at(run: Run, *points: str) -> None:
+    for point in points:
+        relay = run.start_relay(point=point)
+        run.load()
+        # It holds shards by now, whoever died before it.
+        run.wait(lambda: _said(relay.events(), "relay.published"), what="a relay at work")  # noqa: B023
+        run.kill_at_point(relay)
     run.start_relay()
     run.healed()
     run.grows(100)
