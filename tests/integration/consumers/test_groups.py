@@ -101,6 +101,29 @@ def test_i6_who_did_not_poll_in_time_stores_nothing_and_joins_again(
     assert stored_count() == 65
 
 
+def test_partitions_that_were_lost_while_all_were_paused_are_read_when_they_come_back(
+    topic: Topic, projector: Projector
+) -> None:
+    """The process stood still in a batch, and its transaction was ended meanwhile: it waits for the database."""
+    topic.produce(events(10), partition=0)
+    late = {"max.poll.interval.ms": 6_000, "session.timeout.ms": 6_000}
+    with closing(Reader(topic, projector, properties=late)) as zombie:
+        zombie.run_until(lambda: next_offsets(topic)[:1] == [10])
+        zombie.source.pause()
+        with closing(Reader(topic, projector)) as other:
+            topic.produce(events(10), partition=0)
+            other.run_until(lambda: next_offsets(topic)[:1] == [20])
+            # It gets none back before the other one has heard of it.
+            deadline = time.monotonic() + DEADLINE_SECONDS
+            while zombie.source.partitions:
+                assert time.monotonic() < deadline, "The group waits for it."
+                zombie.source.idle(seconds=0.1)
+            zombie.source.resume()
+        topic.produce(events(10), partition=0)
+        zombie.run_until(lambda: next_offsets(topic)[:1] == [30])
+    assert stored_count() == 30
+
+
 def test_i6_consumers_of_both_protocols_run_side_by_side_while_one_replaces_the_other(
     topic: Topic, prefix: str, tmp_path: Path
 ) -> None:
