@@ -146,7 +146,7 @@ def test_a_relay_that_stops_hands_its_shards_over_at_once(
     two.leases.hurry()
     wait_until(lambda: not two.leases.due())
     one.stop()
-    wait_until(lambda: list(outbox.owners().values()) == [two.leases.owner] * 64, timeout=10)
+    wait_until(lambda: list(outbox.owners().values()) == [two.leases.owner] * 64)
 
 
 @pytest.mark.processes
