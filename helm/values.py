@@ -19,6 +19,10 @@ class Undocumented(Exception):
     """A value has no line that begins with `# -- `."""
 
 
+class Repeated(Exception):
+    """A key stands twice in a map: the later one would win, in silence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """One value, or a map of them."""
@@ -54,12 +58,17 @@ def read(path: Path) -> tuple[Value, ...]:
     Return the values of a file.
 
     :raises Undocumented: naming the value without a description.
+    :raises Repeated: naming the value that stands there twice.
     """
     text = path.read_text(encoding="utf-8")
     return _children(yaml.compose(text), text.splitlines(), ())
 
 
 def _children(node: Any, lines: list[str], path: tuple[str, ...]) -> tuple[Value, ...]:
+    keys = [key.value for key, _ in node.value]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise Repeated(".".join((*path, key)))
     return tuple(_value(key, node, lines, path) for key, node in node.value)
 
 

@@ -85,6 +85,12 @@ def test_a_value_without_a_description_is_refused(tmp_path: Path) -> None:
         values.read(tmp_path / "values.yaml")
 
 
+def test_a_value_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "values.yaml").write_text("a:\n  # -- Good.\n  b: 1\n  # -- Better.\n  b: 2\n", encoding="utf-8")
+    with pytest.raises(values.Repeated, match=r"^a\.b$"):
+        values.read(tmp_path / "values.yaml")
+
+
 def test_the_schema_covers_every_default_and_is_closed_wherever_keys_are_known() -> None:
     jsonschema.Draft7Validator.check_schema(SCHEMA)
     assert [error.message for error in jsonschema.Draft7Validator(SCHEMA).iter_errors(DEFAULTS)] == []
