@@ -33,6 +33,11 @@ def registry() -> CollectorRegistry:
     return together
 
 
+def forget(process: int) -> None:
+    """Leave out of what all workers show together what was true of one that has ended; what it counted stays."""
+    multiprocess.mark_process_dead(process)  # type: ignore[no-untyped-call]
+
+
 def serve(port: int) -> None:
     """Serve the metrics on a port, in a thread of its own."""
     server = make_server("", port, make_wsgi_app(registry()), Server, Quiet)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 
 class UncapturedReason(StrEnum):
@@ -37,4 +37,12 @@ TURNED_AWAY = Counter(
 )
 RATE_LIMIT_FAILURES = Counter(
     "auditlog_api_rate_limit_failures", "Calls that were let in uncounted because the cache did not answer."
+)
+# Of several workers, those that live are added up.
+FEED_WAITING = Gauge(
+    "auditlog_api_feed_waiting", "Calls of the feed that wait for events.", multiprocess_mode="livesum"
+)
+FEED_WAITS_REFUSED = Counter(
+    "auditlog_api_feed_waits_refused",
+    "Calls of the feed that would have waited, and were answered at once because as many as may were waiting.",
 )

@@ -56,6 +56,12 @@ def worker_exit(_server: Any, _worker: Any) -> None:
         import_string("publishers.embedded.stop")()
 
 
+def child_exit(_server: Any, worker: Any) -> None:
+    """What a worker that has ended was doing, it does no longer; however it ended."""
+    if METRICS_FOLDER:
+        import_string("auditlog.exposition.forget")(worker.pid)
+
+
 def on_exit(_server: Any) -> None:
     """Leave no files behind."""
     if METRICS_FOLDER:

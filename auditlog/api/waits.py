@@ -13,6 +13,8 @@ from contextlib import contextmanager
 
 from django.conf import settings
 
+from auditlog import metrics
+
 DEFAULT_WAITS = 4
 # Between two looks; each is a statement on a table of some hundred rows.
 LOOK_SECONDS = 0.5
@@ -53,8 +55,10 @@ def _admit(count: int) -> bool:
     global _waiting  # noqa: PLW0603 - one for the process
     with _lock:
         if count > 0 and _waiting >= int(getattr(settings, "AUDITLOG_FEED_WAITS", DEFAULT_WAITS)):
+            metrics.FEED_WAITS_REFUSED.inc()
             return False
         _waiting += count
+        metrics.FEED_WAITING.set(_waiting)
         return True
 
 

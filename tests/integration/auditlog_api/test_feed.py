@@ -17,6 +17,7 @@ from django.core import signing
 from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from prometheus_client import REGISTRY
 from rest_framework.test import APIClient
 
 from auditlog import api_keys
@@ -236,14 +237,23 @@ def test_nobody_waits_where_too_many_do_or_the_process_ends(
     monkeypatch.setattr(waits, "_is_ending", ending.is_set)
     first, second = Reader(client), Reader(client)
     first.read()
+    refused = sample("auditlog_api_feed_waits_refused_total")
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(_in_thread, partial(first.read, wait=30))
         wait_until(lambda: waits._waiting == 1)
+        assert sample("auditlog_api_feed_waiting") == 1
         assert second.read(wait=30) == []
         assert not waiting.done()
+        assert sample("auditlog_api_feed_waits_refused_total") == refused + 1
         ending.set()
         assert waiting.result(timeout=20) == []
+    assert sample("auditlog_api_feed_waiting") == 0
     assert second.read(wait=30) == []
+
+
+def sample(metric: str) -> float:
+    """Return what this process shows of a metric."""
+    return REGISTRY.get_sample_value(metric) or 0.0
 
 
 def test_a_wait_ends_without_an_event(client: APIClient, writer: Writer) -> None:

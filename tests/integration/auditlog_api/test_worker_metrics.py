@@ -90,9 +90,14 @@ def test_every_answer_counts_the_requests_of_all_workers(
         assert server.ask("/api/doctors/")
     assert {server.counted() for _ in range(10)} == {REQUESTS}
     first = server.workers()[0]
+    (folder,) = tmp_path.glob("auditlog-metrics-*")
+    doing = folder / f"gauge_livesum_{first.pid}.db"
+    assert doing.exists()
     first.kill()
     wait_until(lambda: len(server.workers()) == 2 and first.pid not in {worker.pid for worker in server.workers()})
     wait_until(lambda: server.counted() == REQUESTS)
+    # What it had counted stays; what it was doing does not.
+    assert not doing.exists()
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(60) == 0
     assert [path for path in tmp_path.iterdir() if path.name.startswith("auditlog-metrics-")] == []
