@@ -14,11 +14,18 @@ from helm.values import Value
 
 CHART = Path(__file__).resolve().parent / "auditlog"
 INTRODUCTION = Path("README.head.md")
+REMOVED = Path("files/removed.yaml")
 
 
-def schema() -> str:
-    """Return the schema of the values: closed, and with no reference to anything outside of it."""
-    properties = {value.path[0]: value.schema() for value in values.read(CHART / "values.yaml")}
+def schema(chart: Path = CHART) -> str:
+    """
+    Return the schema of the values: closed, and with no reference to anything outside of it.
+
+    Values that were removed pass, so that the chart can say what to write instead.
+    """
+    properties = {value.path[0]: value.schema() for value in values.read(chart / "values.yaml")}
+    for path, advice in yaml.safe_load((chart / REMOVED).read_text(encoding="utf-8")).items():
+        _let_through(path.split("."), f"Removed: {advice}.", properties)
     document = {
         "$schema": "https://json-schema.org/draft-07/schema#",
         "title": "Values of the chart auditlog",
@@ -42,6 +49,15 @@ def main() -> None:
     """Write both files."""
     (CHART / "values.schema.json").write_text(schema(), encoding="utf-8")
     (CHART / "README.md").write_text(readme(), encoding="utf-8")
+
+
+def _let_through(path: list[str], description: str, properties: dict[str, Any]) -> None:
+    first, *rest = path
+    if rest:
+        block = properties.setdefault(first, {"type": "object", "additionalProperties": False, "properties": {}})
+        _let_through(rest, description, block["properties"])
+    else:
+        properties[first] = {"description": description}
 
 
 def _blocks() -> Iterator[tuple[str, list[Value]]]:

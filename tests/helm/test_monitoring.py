@@ -129,6 +129,31 @@ def test_an_alert_can_be_left_out_and_what_does_not_run_has_none() -> None:
     assert "AuditEventsParked" not in json.dumps(groups)
 
 
+def test_every_pod_with_metrics_is_looked_at_and_no_other() -> None:
+    shown = rendered("production")
+    with_metrics = {
+        pod["metadata"]["labels"]["app.kubernetes.io/component"]
+        for pod in shown.pods().values()
+        if any(port["name"] == "metrics" for port in pod["spec"]["containers"][0].get("ports", []))
+    }
+    selector = shown.one("PodMonitor", "metrics")["spec"]["selector"]
+    (chosen,) = selector["matchExpressions"]
+    assert (chosen["key"], chosen["operator"]) == ("app.kubernetes.io/component", "In")
+    assert set(chosen["values"]) == with_metrics
+    assert selector["matchLabels"] == {"app.kubernetes.io/name": "auditlog", "app.kubernetes.io/instance": "demo"}
+
+
+def test_series_are_relabelled_as_the_values_say() -> None:
+    rules = {
+        "relabelings": [{"targetLabel": "cluster", "replacement": "one"}],
+        "metricRelabelings": [{"action": "drop", "sourceLabels": ["__name__"], "regex": "python_.*"}],
+    }
+    values = {f"monitoring.podMonitor.{name}": rule for name, rule in rules.items()}
+    shown = render(changed("production", {**values, "monitoring.podMonitor.interval": "15s"}))
+    (endpoint,) = shown.one("PodMonitor", "metrics")["spec"]["podMetricsEndpoints"]
+    assert endpoint == {"port": "metrics", "interval": "15s", "scrapeTimeout": "10s", **rules}
+
+
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_a_dashboard_names_only_metrics_that_exist(path: Path) -> None:
     board = json.loads(path.read_text(encoding="utf-8"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.helm.rendering import HelmError, changed, render
+from helm import generate
+from tests.helm.rendering import CHART, HelmError, changed, render
 
 JOB = {"args": ["audit_reconcile"], "schedule": "@daily", "database": "reader", "audit": "reader"}
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
@@ -36,6 +39,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         "extraCronJobs.relay has the name of a workload",
     ),
     ("smallest", {"oidc.issuer": "https://id.example.org"}, "set oidc.audience and oidc.jwksUrl too"),
+    ("smallest", {"tracing": {"enabled": True}}, "tracing.endpoint is empty: name the collector"),
+    ("smallest", {"database.keys": {"relayListen": "x"}}, "database.keys.relayListen names a key"),
+    ("production", {"kafka.tls.privateKeyKey": ""}, "kafka.tls.privateKeyPasswordKey is set, and"),
     ("production", {"mail.host": ""}, "mail.existingSecret is set and mail.host is empty"),
     ("smallest", {"ports.http": 9464}, "ports.http and ports.metrics are the same"),
     ("production", {"api.ingress.hosts": []}, "api.ingress.hosts is empty"),
@@ -49,3 +55,18 @@ def test_what_cannot_work_is_refused_with_a_sentence(shape: str, changes: dict[s
     with pytest.raises(HelmError) as refusal:
         render(changed(shape, changes))
     assert sentence in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"), [("relay.shards", 8), ("broker.address", "a"), ("sidecar", {"enabled": True})]
+)
+def test_a_value_that_was_removed_is_refused_with_what_to_write_instead(tmp_path: Path, path: str, value: Any) -> None:
+    chart = tmp_path / "auditlog"
+    shutil.copytree(CHART, chart)
+    assert render(changed("smallest", {}), chart=chart).manifests
+    (chart / "files" / "removed.yaml").write_text(f"{path}: set other.value\n", encoding="utf-8")
+    (chart / "values.schema.json").write_text(generate.schema(chart), encoding="utf-8")
+    assert render(changed("smallest", {}), chart=chart).manifests
+    with pytest.raises(HelmError) as refusal:
+        render(changed("smallest", {path: value}), chart=chart)
+    assert f"{path} was removed from the chart: set other.value. See UPGRADING.md." in str(refusal.value)

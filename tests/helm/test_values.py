@@ -37,6 +37,16 @@ GIVEN: dict[str, Any] = {
     "podAnnotations": {"e": "{{ .Release.Name }}-e"},
     "priorityClassName": "high",
     "nodeSelector": {"disk": "fast"},
+    "securityContext": {"runAsNonRoot": True, "runAsUser": 7},
+    "containerSecurityContext": {"readOnlyRootFilesystem": True, "runAsUser": 8},
+}
+# What stands in `pods`, and where it comes to stand in each pod's spec.
+OF_ALL_PODS: dict[str, Any] = {
+    "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+    "nodeSelector": {"disk": "fast"},
+    "priorityClassName": "high",
+    "securityContext": {**DEFAULTS["pods"]["securityContext"], "runAsUser": 7},
+    "tolerations": [{"key": "a", "operator": "Exists"}],
 }
 
 
@@ -79,6 +89,8 @@ def assert_given(pod: Manifest) -> None:
     assert pod["metadata"]["labels"]["d"] == "demo-d"
     assert pod["metadata"]["annotations"]["e"] == "demo-e"
     assert (pod["spec"]["priorityClassName"], pod["spec"]["nodeSelector"]) == ("high", {"disk": "fast"})
+    assert pod["spec"]["securityContext"]["runAsUser"] == 7
+    assert container["securityContext"]["runAsUser"] == 8
 
 
 def test_what_is_given_to_all_workloads_is_in_every_pod() -> None:
@@ -87,6 +99,14 @@ def test_what_is_given_to_all_workloads_is_in_every_pod() -> None:
         assert {"name": "A", "value": "demo"} in pod["spec"]["containers"][0]["env"], name
         assert {"secretRef": {"name": "demo-a"}} in pod["spec"]["containers"][0]["envFrom"], name
         assert pod["metadata"]["labels"]["d"] == "demo-d", name
+
+
+def test_what_all_pods_are_given_is_in_every_pod() -> None:
+    changes = {f"pods.{key}": value for key, value in OF_ALL_PODS.items()}
+    changes |= {"image.pullSecrets": ["registry"], "pods.extraSpec": {"dnsPolicy": "{{ .Release.Name }}"}}
+    for name, pod in render(changed("smallest", changes)).pods().items():
+        found = {key: pod["spec"][key] for key in (*OF_ALL_PODS, "imagePullSecrets", "dnsPolicy")}
+        assert found == {**OF_ALL_PODS, "imagePullSecrets": [{"name": "registry"}], "dnsPolicy": "demo"}, name
 
 
 @pytest.mark.parametrize("name", ["api", "relay", "consumer", "worker", "reconciler"])
@@ -148,6 +168,8 @@ def test_the_notes_say_how_to_reach_test_and_watch_it_and_what_is_not_safe() -> 
     assert "WARNING" not in safe
     warned = ("given in plain values", "spoken to in plain text", "fewer than three copies", "Nobody is paged")
     assert [text for text in warned if text not in trial] == []
+    open_way = render(changed("production", {"api.ingress.tls": []})).notes
+    assert "the Ingress has no certificate" in open_way
 
 
 def test_the_chart_says_what_it_is_and_bundles_nothing() -> None:

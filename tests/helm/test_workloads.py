@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from auditlog.heartbeat import RunLoop
 from consumers.kafka import PROPERTIES
+from consumers.kafka.source import GROUP_SUFFIX
 from tests.helm.rendering import NAMESPACE, SHAPES, Manifest, changed, render, rendered, values_of
 from tests.helm.schemas import problems
 
@@ -70,6 +73,21 @@ def test_a_job_before_the_release_uses_no_service_account_of_the_release() -> No
     assert job["spec"]["template"]["spec"]["serviceAccountName"] == "demo-auditlog"
     assert "helm.sh/hook" not in job["metadata"]["annotations"]
     assert job["spec"]["ttlSecondsAfterFinished"] > 0
+
+
+def test_a_cron_job_runs_as_its_values_say() -> None:
+    said = {"schedule": "1 2 * * *", "timeZone": "Europe/Vienna", "suspend": True, "startingDeadlineSeconds": 77,
+            "successfulJobsHistoryLimit": 4, "failedJobsHistoryLimit": 5}  # fmt: skip
+    of_the_job = {"backoffLimit": 6, "activeDeadlineSeconds": 88}
+    values = {**said, **of_the_job, "args": ["--json"]}
+    commands = {"partitions": ["audit_partitions"], "rollups": ["audit_rollups", "compact"],
+                "reconcile": ["audit_reconcile"], "bypass": ["audit_bypass"]}  # fmt: skip
+    for name, command in commands.items():
+        shown = render(changed("production", {f"cronJobs.{name}.{key}": value for key, value in values.items()}))
+        spec = shown.one("CronJob", name)["spec"]
+        assert {key: spec[key] for key in said} == said
+        assert {key: spec["jobTemplate"]["spec"][key] for key in of_the_job} == of_the_job
+        assert shown.container("CronJob", name)["args"] == ["manage.py", *command, "--json"]
 
 
 def test_jobs_end_and_do_not_overlap() -> None:
@@ -149,6 +167,15 @@ def test_the_consumer_is_scaled_by_its_own_groups_lag_with_its_own_credentials()
     assert {"parameter": "ca", "name": "auditlog-kafka-tls", "key": "ca.crt"} in targets
 
 
+@pytest.mark.parametrize(("protocol", "group"), [("classic", "auditlog"), ("consumer", "auditlog.consumer")])
+def test_the_consumer_is_scaled_by_the_lag_of_the_group_that_it_joins(protocol: str, group: str) -> None:
+    shown = render(changed("production", {"kafka.groupProtocol": protocol}))
+    variables = shown.environment("Deployment", "consumer")
+    assert variables["KAFKA_CONSUMER_GROUP"] + GROUP_SUFFIX[variables["KAFKA_GROUP_PROTOCOL"]] == group
+    (trigger,) = shown.one("ScaledObject", "consumer")["spec"]["triggers"]
+    assert trigger["metadata"]["consumerGroup"] == group
+
+
 def test_a_budget_exists_only_where_more_than_one_pod_runs() -> None:
     assert rendered("smallest").of_kind("PodDisruptionBudget") == []
     budgets = {m["metadata"]["name"]: m["spec"] for m in rendered("production").of_kind("PodDisruptionBudget")}
@@ -169,9 +196,13 @@ def test_replicas_are_spread_by_their_own_labels() -> None:
 
 
 def test_a_workloads_own_value_wins_and_templates_in_values_are_rendered() -> None:
-    shown = render(changed("production", {"relay.tolerations": [{"key": "own"}], "relay.extraEnv": [
-        {"name": "WHERE", "value": "{{ .Release.Namespace }}"}]}))  # fmt: skip
-    assert shown.pods()["Deployment/demo-auditlog-relay"]["spec"]["tolerations"] == [{"key": "own"}]
+    spread = {"maxSkew": 2, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}
+    where = {"name": "WHERE", "value": "{{ .Release.Namespace }}"}
+    own = {"tolerations": [{"key": "own"}], "extraEnv": [where], "topologySpreadConstraints": [spread]}
+    shown = render(changed("production", {f"relay.{key}": value for key, value in own.items()}))
+    relay = shown.pods()["Deployment/demo-auditlog-relay"]["spec"]
+    assert relay["tolerations"] == [{"key": "own"}]
+    assert [constraint["topologyKey"] for constraint in relay["topologySpreadConstraints"]] == ["rack"]
     assert shown.environment("Deployment", "relay")["WHERE"] == NAMESPACE
     assert shown.environment("Deployment", "api")["AUDITLOG_CE_SOURCE"] == "/demo"
     assert shown.pods()["Deployment/demo-auditlog-api"]["metadata"]["annotations"]["release"] == "demo"
@@ -227,6 +258,14 @@ def test_tokens_are_accepted_of_the_issuer_that_is_named_and_else_of_none() -> N
         "AUDIT_OIDC_AUDIENCE": "auditlog",
         "AUDIT_OIDC_JWKS_URL": "https://id.example.org/keys",
         "AUDIT_OIDC_LABELS_CLAIM": "departments",
+        "AUDIT_OIDC_ALGORITHMS": "RS256,ES256",
+        "AUDIT_OIDC_SUBJECT_CLAIM": "sub",
+        "AUDIT_OIDC_NAME_CLAIM": "preferred_username",
+        "AUDIT_OIDC_SCOPES_CLAIM": "scope",
+        "AUDIT_OIDC_LEEWAY_SECONDS": "30",
+        "AUDIT_OIDC_TIMEOUT_SECONDS": "3",
+        "AUDIT_OIDC_REFETCH_SECONDS": "30",
+        "AUDIT_OIDC_KEYS_SECONDS": "3600",
     }
     assert not any(name.startswith("AUDIT_OIDC_") for name in rendered("smallest").environment("Deployment", "api"))
 
@@ -253,6 +292,29 @@ def test_a_network_policy_lets_in_and_out_what_is_needed() -> None:
         "reconciler": {"metrics"}
     }  # fmt: skip
     assert rendered("restricted").of_kind("NetworkPolicy") == []
+
+
+def test_a_network_policy_names_who_may_come_and_where_to() -> None:
+    policies = {
+        m["metadata"]["labels"]["app.kubernetes.io/component"]: m["spec"]
+        for m in rendered("production").of_kind("NetworkPolicy")
+    }
+    cache = [{"ipBlock": {"cidr": "10.3.0.0/16"}}]
+    cached = render(changed("production", {"networkPolicy.cacheTo": cache})).one("NetworkPolicy", "worker")["spec"]
+    assert targets(policies["relay"]) == {
+        53: None, 5432: [{"ipBlock": {"cidr": "10.1.0.0/16"}}], 9092: [{"ipBlock": {"cidr": "10.2.0.0/16"}}],
+        6379: None, 443: None,
+    }  # fmt: skip
+    assert targets(cached)[6379] == cache
+    from_ingress, from_monitoring = policies["api"]["ingress"]
+    assert from_ingress["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}]
+    monitoring = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    assert from_monitoring["from"] == policies["relay"]["ingress"][0]["from"] == monitoring
+
+
+def targets(policy: Manifest) -> dict[int, Any]:
+    """Return where each first port leads; None: anywhere."""
+    return {rule["ports"][0]["port"]: rule.get("to") for rule in policy["egress"]}
 
 
 def test_a_restricted_cluster_gets_no_custom_resource_and_nothing_of_the_whole_cluster() -> None:
