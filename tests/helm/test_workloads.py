@@ -278,6 +278,7 @@ def test_a_network_policy_lets_in_and_out_what_is_needed() -> None:
     assert policies.keys() == {name.partition("demo-auditlog-")[2] for shape, name in PODS if shape == "production"} - {
         "test"
     }
+    assert all(spec["policyTypes"] == ["Ingress", "Egress"] for spec in policies.values())
     reached = {
         name: {port["port"] for rule in spec["egress"] for port in rule["ports"]} - {53, 443, 6379}
         for name, spec in policies.items()

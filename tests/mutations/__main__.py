@@ -1,5 +1,5 @@
 """
-Switches mechanisms off and shows which tests of invariants notice.
+Switches mechanisms off and shows which tests notice: those of invariants, and those of what operators rely on.
 
 Each mutation is made in a copy of the working tree, in which the tests that it must fail are run. Ends with 1 when
 one of these tests passes all the same, and when a case of one fails under none of its mutations.

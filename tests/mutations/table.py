@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLE = Path(__file__).with_name("mutations.toml")
+# Of the invariants, and of what operators rely on.
+TABLES = tuple(Path(__file__).with_name(f"{name}.toml") for name in ("mutations", "operations"))
 # test_i5_…, test_i4_i5_i6_…
 INVARIANT = re.compile(r"test_(?:i\d+_)+")
 PROVEN = frozenset({1, 3, 4, 5, 6, 9, 10})
@@ -46,9 +47,9 @@ class Mutation:
         return source.replace(self.text, self.replacement)
 
 
-def load(path: Path = TABLE) -> list[Mutation]:
-    """Return the table."""
-    entries = tomllib.loads(path.read_text(encoding="utf-8"))["mutation"]
+def load() -> list[Mutation]:
+    """Return the tables, one behind the other."""
+    entries = [entry for path in TABLES for entry in tomllib.loads(path.read_text(encoding="utf-8"))["mutation"]]
     return [Mutation(**{**entry, "tests": tuple(entry["tests"])}) for entry in entries]
 
 

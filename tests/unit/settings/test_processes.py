@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -113,6 +114,20 @@ def test_production_passes_djangos_deployment_checks() -> None:
 
     assert checked.returncode == 0, checked.stderr
     assert "no issues" in checked.stdout
+
+
+def test_production_logs_one_json_object_a_line() -> None:
+    script = (
+        "import django, logging, structlog; django.setup(); "
+        "structlog.get_logger('ours').warning('some.event', count=3, text='two\\nlines'); "
+        "logging.getLogger('library').error('in words')"
+    )
+
+    first, second = map(json.loads, run("-c", script, **PRODUCTION).stderr.splitlines())
+
+    assert (first["event"], first["level"], first["count"], first["text"]) == ("some.event", "warning", 3, "two\nlines")
+    assert (second["event"], second["level"], second["logger"]) == ("in words", "error", "library")
+    assert first["timestamp"].endswith("Z")
 
 
 @pytest.mark.parametrize("module", ENTRY_POINTS)
