@@ -32,9 +32,14 @@ def month_of(at: datetime) -> datetime:
 
 def months(*, start: datetime, count: int) -> list[datetime]:
     """Return the first instants of `count` months from the month of `start` on."""
-    first = month_of(start)
-    index = first.year * 12 + first.month - 1
-    return [first.replace(year=(index + i) // 12, month=(index + i) % 12 + 1) for i in range(count)]
+    return [month_from(start, number) for number in range(count)]
+
+
+def month_from(at: datetime, number: int) -> datetime:
+    """Return the first instant of the month that comes so many after that of `at`, or before it where negative."""
+    first = month_of(at)
+    index = first.year * 12 + first.month - 1 + number
+    return first.replace(year=index // 12, month=index % 12 + 1)
 
 
 def partition_name(at: datetime) -> str:
@@ -69,10 +74,7 @@ def lowest_id(at: datetime) -> UUID:
 
 def horizon(*, now: datetime, months_ahead: int) -> tuple[datetime, datetime]:
     """Return the earliest and the first too late time that an event may be dated at."""
-    first = month_of(now)
-    index = first.year * 12 + first.month - 1 - HORIZON_MONTHS_BACK
-    earliest = first.replace(year=index // 12, month=index % 12 + 1)
-    return earliest, months(start=now, count=months_ahead + 2)[-1]
+    return month_from(now, -HORIZON_MONTHS_BACK), month_from(now, months_ahead + 1)
 
 
 def ensure(connection: BaseDatabaseWrapper, at: Iterable[datetime]) -> list[str]:

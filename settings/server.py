@@ -25,6 +25,9 @@ threads = settings.API_THREADS
 # A cursor has up to 4,096 characters, and stands beside filters.
 limit_request_line = 8_190
 graceful_timeout = settings.API_GRACEFUL_SECONDS
+# Longer than proxies keep a connection that nobody uses (most of them 60 seconds): this side must not be the one that
+# closes first, maybe just when a request is on its way.
+keepalive = 75
 # The server's own words in the form of all others; requests are counted, not logged.
 logconfig_dict = settings.LOGGING | {
     "loggers": {

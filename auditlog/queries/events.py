@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from auditlog.access.rights import Rights
 from auditlog.models import AuditLog
@@ -15,6 +16,7 @@ from auditlog.partitions import EVENT_ID_SLACK, lowest_id
 from auditlog.queries import compiler
 from auditlog.queries.compiler import Query
 from auditlog.queries.sorting import TIME, Key, Sort
+from auditlog.queries.stretches import stretches
 
 # The list of events leaves out what only the single event shows: the whole row twice can be large.
 DETAIL_COLUMNS = frozenset(
@@ -55,15 +57,20 @@ def page(
     include: Collection[str] = (),
 ) -> Page:
     """
-    Return one page, with one statement; `include` names columns of details that are wanted as well.
+    Return one page; `include` names columns of details that are wanted as well.
 
-    Served by the index of the filter that chooses most narrowly, or by that of the time.
+    One statement, or up to three where a page in the order of time is looked for in a long window. Each is served by
+    the index of the filter that chooses most narrowly, or by that of the time.
     """
-    rows = compiler.rows(query, rights).defer(*(DETAIL_COLUMNS - set(include)), *INTERNAL_COLUMNS)
     backwards = position is not None and position.backwards
-    if position is not None:
-        rows = _beyond(rows, sort, position)
-    found = list(rows.order_by(*sort.order(backwards=backwards))[: size + 1])
+    found: list[AuditLog] = []
+    for part in _parts(query, sort, position):
+        rows = compiler.rows(part, rights).defer(*(DETAIL_COLUMNS - set(include)), *INTERNAL_COLUMNS)
+        if position is not None:
+            rows = _beyond(rows, sort, position)
+        found += rows.order_by(*sort.order(backwards=backwards))[: size + 1 - len(found)]
+        if len(found) > size:
+            break
     more, events = len(found) > size, found[:size]
     if backwards:
         return Page(events[::-1], has_next=True, has_previous=more)
@@ -78,6 +85,18 @@ def one(event_id: uuid.UUID, rights: Rights) -> AuditLog | None:
 def has_model(model: str, rights: Rights) -> bool:
     """Say whether the caller may see any event of a model: of one that the code no longer has, say."""
     return compiler.rows(Query(), rights).filter(model=model).exists()
+
+
+def _parts(query: Query, sort: Sort, position: Position | None) -> Iterable[Query]:
+    """Return the query in the parts that are looked through one after the other, until the page is full."""
+    if sort.name != TIME:
+        return [query]
+    descending = sort.descending != (position is not None and position.backwards)
+    if position is not None and isinstance(position.key, datetime):
+        start: datetime | None = position.key
+    else:
+        start = (query.until or timezone.now()) if descending else query.since
+    return stretches(query, start=start, descending=descending)
 
 
 def _beyond(rows: QuerySet[AuditLog], sort: Sort, position: Position) -> QuerySet[AuditLog]:

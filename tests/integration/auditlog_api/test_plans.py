@@ -90,7 +90,8 @@ def test_a_deep_page_leaves_out_the_partitions_that_it_has_passed(client: APICli
     url = client.get(EVENTS, window | {"to": middle.isoformat()}).json()["next"]
 
     older = _plan(client, url, {})
-    assert older.partitions == _partitions(NEWEST - timedelta(days=DAYS + 1), middle + timedelta(days=1))
+    # The page is full before the oldest part of the window is looked at.
+    assert older.partitions == _partitions(middle - timedelta(days=32), middle + timedelta(days=1))
     newer = _plan(client, client.get(url).json()["previous"], {})
     assert newer.partitions == _partitions(middle - timedelta(days=2), middle + timedelta(days=1))
     assert older.sequential == newer.sequential == set()

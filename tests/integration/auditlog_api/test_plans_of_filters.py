@@ -96,6 +96,37 @@ def test_a_filter_reads_little_more_than_it_answers_with(client: APIClient, fill
         assert rows <= 300, (query, rows)
 
 
+def test_a_page_that_the_newest_month_fills_reads_no_older_one(client: APIClient, filled: None) -> None:
+    found, partitions, rows = _read(client, WINDOW | {"not.action": "delete", "page_size": PAGE_SIZE})
+
+    assert found == PAGE_SIZE
+    # Ids may be a day off the events' times.
+    assert partitions <= {partition_name(NEWEST - timedelta(days=day)) for day in range(32)}
+    assert rows <= PAGE_SIZE + 3
+
+
+def test_a_page_that_reaches_beyond_a_stretch_is_the_same_as_without(
+    client: APIClient, filled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = WINDOW | {"changed_field": "phone", "page_size": 7}
+    ascending = query | {"sort": "occurred_at"}
+    found = [_walk(client, each) for each in (query, ascending)]
+    monkeypatch.setattr("auditlog.queries.stretches.REACHES", ())
+
+    assert [_walk(client, each) for each in (query, ascending)] == found
+    assert found[0] == found[1][::-1]
+    assert len(found[0]) == 19
+
+
+def _walk(client: APIClient, query: dict[str, Any]) -> list[str]:
+    answer = client.get(EVENTS, query).json()
+    found = [event["event_id"] for event in answer["results"]]
+    while answer["next"]:
+        answer = client.get(answer["next"]).json()
+        found += [event["event_id"] for event in answer["results"]]
+    return found
+
+
 def test_a_page_of_an_object_with_many_events_reads_no_more_than_the_page(
     client: APIClient, filled: None, owner_connection: psycopg.Connection[Any]
 ) -> None:
@@ -113,12 +144,16 @@ def _read(client: APIClient, query: dict[str, Any], *, path: str = EVENTS) -> tu
     with CaptureQueriesContext(connections["audit"]) as captured:
         answer = client.get(path, query)
     assert answer.status_code == 200, answer.content
-    (statement,) = (each["sql"] for each in captured if 'FROM "auditlog_auditlog"' in each["sql"])
+    statements = [each["sql"] for each in captured if 'FROM "auditlog_auditlog"' in each["sql"]]
+    scans = [scan for statement in statements for scan in _scans(_plan(statement))]
+    return len(answer.json()["results"]), {node["Relation Name"] for node in scans}, round(sum(map(_rows_of, scans)))
+
+
+def _plan(statement: str) -> dict[str, Any]:
     with connections["audit"].cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.replace('%', '%%')}", [])
         found = cursor.fetchone()[0]
-    scans = list(_scans((json.loads(found) if isinstance(found, str) else found)[0]["Plan"]))
-    return len(answer.json()["results"]), {node["Relation Name"] for node in scans}, round(sum(map(_rows_of, scans)))
+    return dict((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])
 
 
 def _scans(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
