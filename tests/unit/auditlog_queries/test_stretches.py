@@ -21,10 +21,11 @@ def day(text: str) -> datetime:
 
 
 def windows(query: Query, *, start: datetime | None, descending: bool = True) -> list[tuple[str | None, str | None]]:
-    return [
-        (part.since and f"{part.since:%Y-%m-%d}", part.until and f"{part.until:%Y-%m-%d}")
-        for part in stretches(query, start=start, descending=descending)
-    ]
+    return [(text(part.since), text(part.until)) for part in stretches(query, start=start, descending=descending)]
+
+
+def text(at: datetime | None) -> str | None:
+    return None if at is None else f"{at:%Y-%m-%d}"
 
 
 def test_two_years_are_a_month_then_half_a_year_then_the_rest() -> None:
