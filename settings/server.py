@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +46,17 @@ def post_worker_init(worker: Any) -> None:
     """
     Serve the metrics on their own port (with several workers, each does, and answers for all); start a relay.
 
-    Requests that wait for events answer when the worker is asked to end.
+    Requests that wait for events answer when the worker is asked to end. What is loaded now stays: the garbage
+    collector is told so, or it would walk through all of it time and again, and hold requests up for 60 ms each time.
     """
     import_string("auditlog.api.waits.end_when")(lambda: not worker.alive)
     if settings.API_METRICS_PORT:
         import_string("auditlog.exposition.serve")(settings.API_METRICS_PORT)
     if settings.RELAY_EMBEDDED:
         import_string("publishers.embedded.start")()
+    import_module(settings.ROOT_URLCONF)
+    gc.collect()
+    gc.freeze()
 
 
 def worker_exit(_server: Any, _worker: Any) -> None:
