@@ -139,12 +139,14 @@ def test_i10_a_model_of_ones_own_for_users_is_captured_and_acts(project: Ran) ->
     ]
     assert [event[:2] for event in told if event[0] != "people.person"] == [
         ("people.letter", "create"),
+        ("auditlog.system", "api_key_issued"),
+        ("auditlog.system", "api_key_revoked"),
         ("people.letter", "delete"),
     ]
     first, *others = project.events
     assert first["audit"]["actor"] is None
     wanted = {"id": ada, "repr": ada, "type": "user", "on_behalf_of": None}
-    assert [event["audit"]["actor"] for event in others] == [wanted] * 6
+    assert [event["audit"]["actor"] for event in others] == [wanted] * 8
     assert {
         image["password"]
         for e in project.events
