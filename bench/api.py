@@ -268,8 +268,8 @@ def _table(figures: dict[str, Any]) -> Table:
     note = (
         f"{PER_SECOND} requests a second in all, of the kinds with a limit, then {OTHERS_PER_SECOND} of the others, "
         f"from when each was due; {WORKERS} workers of {THREADS} threads. Meanwhile {figures['stored_per_second']:.0f} "
-        "events a second were stored through relay, Kafka and consumer. SQL: the same statements on one connection, one "
-        "request after the other; medians, and blocks of 8 kB."
+        "events a second were stored through relay, Kafka and consumer. SQL: the same statements on one connection, "
+        "one request after the other; medians, and blocks of 8 kB."
     )
     return Table(title, COLUMNS, [_row(question, figures) for question in QUESTIONS], note)
 
