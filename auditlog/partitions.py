@@ -13,6 +13,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # How far the time inside an event's id may be from the time of the event: queries that bound ids by a time window
 # (so that partitions prune) widen it by this much on both sides, and lose nothing.
 EVENT_ID_SLACK = timedelta(days=1)
+MILLISECONDS_OF_DAY = 86_400_000
 # As old as an event may be; the database function's limit too.
 HORIZON_MONTHS_BACK = 119
 
@@ -65,6 +66,17 @@ def time_of(event_id: UUID) -> datetime:
     :raises OverflowError: if that is after the year 9999.
     """
     return EPOCH + timedelta(milliseconds=event_id.int >> 80)
+
+
+def days_of(event_ids: Iterable[UUID]) -> list[datetime]:
+    """
+    Return the days (UTC) inside UUIDv7s: a few, however many ids.
+
+    :raises OverflowError: if one is after the year 9999.
+    """
+    return [
+        EPOCH + timedelta(days=day) for day in {(event_id.int >> 80) // MILLISECONDS_OF_DAY for event_id in event_ids}
+    ]
 
 
 def lowest_id(at: datetime) -> UUID:

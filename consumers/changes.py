@@ -28,15 +28,16 @@ def changes(
     A create has `[null, value]` and a delete `[value, null]` for each value that is not null. `fields` maps columns to
     field names where these differ. A column in `masked_changed` did change though its masked values look equal.
     """
-    old, new = before or {}, after or {}
+    name, old, new = fields.get, before or {}, after or {}
     found = {
-        fields.get(column, column): (value, new.get(column, NULL))
+        name(column, column): (value, new.get(column, NULL))
         for column, value in old.items()
         if value != new.get(column, NULL)
     }
-    for column, value in new.items():
-        if column not in old and value != NULL:
-            found[fields.get(column, column)] = (NULL, value)
+    if len(new) > len(old) or new.keys() - old.keys():
+        for column, value in new.items():
+            if column not in old and value != NULL:
+                found[name(column, column)] = (NULL, value)
     for column in masked_changed:
         found.setdefault(fields.get(column, column), (old.get(column, MASK), new.get(column, MASK)))
     return found

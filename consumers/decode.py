@@ -77,6 +77,14 @@ class Row(NamedTuple):
     shape: UUID | None = None
 
 
+class Decoded(NamedTuple):
+    """A row, and the images that its JSON was made of."""
+
+    row: Row
+    before: Image | None
+    after: Image | None
+
+
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """Why a record cannot be a row. `detail` says where, never what the event says."""
@@ -104,7 +112,7 @@ _membership_decoder = msgspec.json.Decoder(Membership | None)
 _context_decoder = msgspec.json.Decoder(Context | None)
 
 
-def decode(record: Record, *, horizon: Horizon) -> Row | Rejected:
+def decode(record: Record, *, horizon: Horizon) -> Decoded | Rejected:
     """Return the row that the record stands for, or why it stands for none."""
     rejected = foreign(record) or _unreadable(record)
     if rejected is not None or record.value is None:
@@ -124,7 +132,9 @@ def decode(record: Record, *, horizon: Horizon) -> Row | Rejected:
         rejected = _misdated(event.audit.event_id, occurred_at, horizon) or mislabelled(record, event.audit.event_id)
     except OverflowError:
         return Rejected(DeadLetterReason.OUT_OF_HORIZON, "The event is dated beyond the calendar.")
-    return rejected or _row(record, event, occurred_at, (before, after), membership, (actor, context))
+    if rejected is not None:
+        return rejected
+    return Decoded(_row(record, event, occurred_at, (before, after), membership, (actor, context)), before, after)
 
 
 def foreign(record: Record) -> Rejected | None:
@@ -138,7 +148,8 @@ def foreign(record: Record) -> Rejected | None:
 def mislabelled(record: Record, event_id: UUID) -> Rejected | None:
     """Return that the header names another id than the value, if it does."""
     labelled = record.header("ce_id")
-    if labelled is None or labelled.lower() == str(event_id).encode():
+    name = str(event_id).encode()
+    if labelled is None or labelled == name or labelled.lower() == name:
         return None
     return Rejected(DeadLetterReason.HEADER_MISMATCH, "`ce_id` is not the id in the value.")
 
@@ -261,7 +272,7 @@ def _row(
         labels=labels(columns=audit.label_columns, images=images, named=audit.labels),
         changed_fields=_changed_fields(event, changed, membership),
         on_behalf_of_id=actor.on_behalf_of.id if actor and actor.on_behalf_of else None,
-        trace_id=tracing.trace_id(tracing.valid(context.traceparent or "")),
+        trace_id=tracing.trace_id(tracing.valid(context.traceparent)) if context.traceparent else None,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -15,14 +16,14 @@ from django.db import connections, transaction
 from django.utils import timezone
 
 from auditlog import partitions, topics, tracing
-from auditlog.partitions import time_of
+from auditlog.partitions import days_of
 from auditlog.patience import bound_transaction
 from auditlog.queries.positions import leading_group
 from auditlog.routers import READ_MODEL_ALIAS
-from consumers import contents, deadletters, late, metrics, offsets
+from consumers import contents, deadletters, kept_shapes, late, metrics, offsets
 from consumers.contents import Chunk
 from consumers.deadletters import Undeliverable
-from consumers.decode import Horizon, Rejected, Row, decode
+from consumers.decode import Decoded, Horizon, Rejected, Row, decode
 from consumers.faults import DATABASE_ERRORS, OffsetConflict, Unavailable, described, is_data_error
 from consumers.kept_shapes import KeptShapes
 from consumers.reasons import DeadLetterReason
@@ -66,10 +67,12 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class _Readable:
+class Readable:
     """Records by what they are."""
 
     rows: Sequence[tuple[Record, Row]]
+    # By their ids: shapes of rows that are not known to be kept yet.
+    shapes: Mapping[UUID, str]
     chunks: Sequence[tuple[Record, Chunk]]
     dead: Sequence[Undeliverable]
 
@@ -96,18 +99,31 @@ class Projector:
         except DATABASE_ERRORS as exc:
             raise self._unavailable(exc) from exc
 
-    def store(self, batch: Batch) -> Stored:
+    def read(self, records: Sequence[Record]) -> Readable:
+        """
+        Return what records say.
+
+        Asks no database: may be called by one other thread than that which stores, at the same time.
+        """
+        blobs = set(topics.generations(topics.blobs_topic(), {record.partition.topic for record in records}))
+        chunks, dead = _chunks(record for record in records if record.partition.topic in blobs)
+        shapes: dict[UUID, str] = {}
+        rows, refused = self._decoded((record for record in records if record.partition.topic not in blobs), shapes)
+        return Readable(rows, shapes, chunks, [*dead, *refused])
+
+    def store(self, batch: Batch, *, readable: Readable | None = None) -> Stored:
         """
         Store a batch in one transaction of its own, and return what became of it.
 
         A record that is malformed, or that the database refuses, becomes a dead letter; the others are stored.
+        `readable` is what `read` returned of the batch's records, where that was done before.
 
         :raises OffsetConflict: if another consumer stored from these partitions: nothing was stored.
         :raises Unavailable: if the database cannot store now: nothing was stored, or (an answer to COMMIT that got
             lost) all of it, which the next attempt reports as an OffsetConflict.
         """
         started, began_ns = time.perf_counter(), time.time_ns()
-        readable = self._read(batch.records)
+        readable = readable or self.read(batch.records)
         try:
             with transaction.atomic(using=self.alias, durable=True):
                 bound_transaction(connections[self.alias], seconds=settings.DATABASE_ANSWER_SECONDS)
@@ -125,7 +141,7 @@ class Projector:
             raise
         except DATABASE_ERRORS as exc:
             raise self._unavailable(exc) from exc
-        self.shapes.committed()
+        self.shapes.committed(readable.shapes)
         stored = Stored(new, len(batch.records) - new - len(dead), len(dead))
         if readable.rows:
             now = self.clock()
@@ -141,7 +157,7 @@ class Projector:
 
         What is stored here is late, wherever the consumers are.
         """
-        _new, dead = self._keep(self._read(records), None)
+        _new, dead = self._keep(self.read(records), None)
         return dead
 
     def open_dead_letters(self) -> dict[str, int]:
@@ -168,13 +184,7 @@ class Projector:
         now = self.clock()
         return (partitions.covered_until(names, now=now) - now).total_seconds() / SECONDS_OF_DAY
 
-    def _read(self, records: Sequence[Record]) -> _Readable:
-        blobs = set(topics.generations(topics.blobs_topic(), {record.partition.topic for record in records}))
-        chunks, dead = _chunks(record for record in records if record.partition.topic in blobs)
-        rows, refused = self._decoded(record for record in records if record.partition.topic not in blobs)
-        return _Readable(rows, chunks, [*dead, *refused])
-
-    def _keep(self, readable: _Readable, passed: Mapping[Partition, int] | None) -> tuple[int, list[Undeliverable]]:
+    def _keep(self, readable: Readable, passed: Mapping[Partition, int] | None) -> tuple[int, list[Undeliverable]]:
         """
         Store in the caller's transaction; return how many events are new, and what cannot be an event.
 
@@ -183,21 +193,23 @@ class Projector:
         again, ordinary = _parted(readable.rows, passed)
         if again:
             late.lock(connections[self.alias])
-        self.shapes.keep(connections[self.alias])
+        kept_shapes.keep(connections[self.alias], readable.shapes)
         behind, refused_behind = self._insert(again, STORE_LATE)
         inserted, refused = self._insert(ordinary, STORE)
         kept, damaged = contents.store(connections[self.alias], readable.chunks)
         return behind + inserted + kept, [*readable.dead, *refused_behind, *refused, *damaged]
 
-    def _decoded(self, records: Iterable[Record]) -> tuple[list[tuple[Record, Row]], list[Undeliverable]]:
+    def _decoded(
+        self, records: Iterable[Record], shapes: dict[UUID, str]
+    ) -> tuple[list[tuple[Record, Row]], list[Undeliverable]]:
         earliest, end = partitions.horizon(now=self.clock(), months_ahead=settings.AUDITLOG_PARTITION_MONTHS_AHEAD)
         horizon = Horizon(earliest, end)
         rows: list[tuple[Record, Row]] = []
         dead: list[Undeliverable] = []
         for record in records:
             match decode(record, horizon=horizon):
-                case Row() as row:
-                    rows.append((record, self.shapes.shaped(record, row)))
+                case Decoded() as decoded:
+                    rows.append((record, self.shapes.shaped(record, decoded, shapes)))
                 case Rejected(reason, detail):
                     dead.append(Undeliverable(record, reason, detail))
         return rows, dead
@@ -222,7 +234,7 @@ class Projector:
 
     def _copy(self, rows: Sequence[Row], statement: str) -> int:
         connection = connections[self.alias]
-        made = partitions.ensure(connection, (time_of(row.event_id) for row in rows))
+        made = partitions.ensure(connection, days_of(row.event_id for row in rows))
         if made:
             log.warning("consumer.partition_made", partitions=made)
         with connection.cursor() as cursor:
@@ -305,8 +317,12 @@ def _copied(row: Row) -> tuple[Any, ...]:
 
 def _array(texts: Sequence[str]) -> str:
     """Return texts as the text of a PostgreSQL array: all quoted, quotes and backslashes escaped."""
-    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
-    return "{" + ",".join([f'"{text}"' for text in quoted]) + "}"
+    if not texts:
+        return "{}"
+    whole = "".join(texts)
+    if "\\" in whole or '"' in whole:
+        texts = [text.replace("\\", "\\\\").replace('"', '\\"') for text in texts]
+    return '{"' + '","'.join(texts) + '"}'
 
 
 def _where(record: Record) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from auditlog.text import clean
 
 Header = tuple[str, bytes | None]
@@ -23,9 +25,8 @@ class Partition(NamedTuple):
 Positions = Mapping[Partition, int | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record of a partition."""
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One record of a partition; there are many, so none is looked at for cycles."""
 
     partition: Partition
     offset: int

@@ -18,7 +18,8 @@ from uuid import UUID
 import msgspec
 
 from auditlog.partitions import EPOCH
-from consumers.decode import Row
+from consumers.changes import Image
+from consumers.decode import Decoded, Row
 from consumers.records import Partition, Record
 
 # Members of `audit` that are columns: objects and texts, whatever their JSON text looks like.
@@ -36,11 +37,11 @@ Entries = tuple[Entry, ...]
 Shape = tuple[Entries, Entries, tuple[str | None, ...]]
 # Version and trace id of a W3C trace context.
 TRACE_ID_ENDS = 35
+MICROSECOND = timedelta(microseconds=1)
 # The key is the object's.
 OBJECT_KEY: tuple[str | None, ...] = ()
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
 _encode = msgspec.json.Encoder().encode
 _stored = msgspec.json.Decoder(
     tuple[list[msgspec.Raw], list[str | tuple[str, list[str | None]]], list[str | None]]
@@ -49,14 +50,14 @@ _entries = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _columns = msgspec.json.Decoder(list[str] | None).decode
 
 
-def shape_of(record: Record, row: Row) -> Shape:
-    """Return the shape of a record that became `row`."""
-    times, headers = _times(row), _headers(row)
+def shape_of(record: Record, decoded: Decoded) -> Shape:
+    """Return the shape of a record."""
+    times, headers = _times(decoded.row), _headers(decoded.row)
     return (
-        tuple([_member(name, raw, row, times) for name, raw in _members(record.value or b"{}").items()]),
+        tuple([_member(name, raw, decoded, times) for name, raw in _members(record.value or b"{}").items()]),
         tuple(
             [
-                name if data is not None and _is_known(name, data, headers.get(name)) else (name, _portable(data))
+                name if data is not None and data == headers.get(name) else _header(name, data, headers.get(name))
                 for name, data in record.headers or ()
             ]
         ),
@@ -93,12 +94,14 @@ def original(row: Row, text: str) -> Record:
     )
 
 
-def _member(name: str, raw: msgspec.Raw, row: Row, times: Mapping[str, bytes]) -> Entry:
+def _member(name: str, raw: msgspec.Raw, decoded: Decoded, times: Mapping[str, bytes]) -> Entry:
     match name:
-        case "before" | "after":
-            image = _object(raw)
-            return name, None if image is None else tuple(image)
+        case "before":
+            return name, _names(decoded.before)
+        case "after":
+            return name, _names(decoded.after)
         case "source":
+            row = decoded.row
             known = {**times, "sequence": _encode(row.sequence), "txId": _number(row.transaction_id)}
             return name, tuple(
                 [
@@ -107,19 +110,32 @@ def _member(name: str, raw: msgspec.Raw, row: Row, times: Mapping[str, bytes]) -
                 ]
             )
         case "audit":
-            return name, tuple([_audit_member(key, bytes(inner), row) for key, inner in _members(raw).items()])
+            row = decoded.row
+            return name, tuple(
+                [key if key in AUDIT else _audit_member(key, bytes(inner), row) for key, inner in _members(raw).items()]
+            )
         case _:
             value = bytes(raw)
             return name if times.get(name) == value else (name, value)
 
 
+def _names(image: Image | None) -> tuple[str, ...] | None:
+    return None if image is None else tuple(image)
+
+
 def _audit_member(name: str, value: bytes, row: Row) -> Entry:
-    is_known = name in AUDIT or (name in NAMES and value == _encode(getattr(row, name)))
-    return name if is_known else (name, value)
+    return name if name in NAMES and value == _encode(getattr(row, name)) else (name, value)
+
+
+def _header(name: str, data: bytes | None, known: bytes | None) -> Entry:
+    """Return a header that is not what the row says; of a trace the row knows the span above that of the relay."""
+    if name == "traceparent" and data is not None and known is not None:
+        return name if data[:TRACE_ID_ENDS] == known[:TRACE_ID_ENDS] else (name, _portable(data))
+    return name, _portable(data)
 
 
 def _times(row: Row) -> dict[str, bytes]:
-    microseconds = (row.occurred_at - EPOCH) // timedelta(microseconds=1)
+    microseconds = (row.occurred_at - EPOCH) // MICROSECOND
     return {"ts_ms": str(microseconds // 1000).encode(), "ts_us": str(microseconds).encode()}
 
 
@@ -129,7 +145,7 @@ def _number(text: str | None) -> bytes | None:
 
 def _headers(row: Row) -> dict[str, bytes | None]:
     key = (row.object_pk or "").encode()
-    at = row.occurred_at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+    at = row.occurred_at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
     return {
         "ce_id": str(row.event_id).encode(),
         "ce_subject": key,
@@ -139,13 +155,6 @@ def _headers(row: Row) -> dict[str, bytes | None]:
         "ce_dataschema": (row.schema_version or "").encode(),
         "traceparent": _traceparent(row.context),
     }
-
-
-def _is_known(name: str, data: bytes, known: bytes | None) -> bool:
-    """Tell whether a row knows a header; of a trace the request's span, which is above that of the relay."""
-    if name == "traceparent" and known is not None:
-        return data[:TRACE_ID_ENDS] == known[:TRACE_ID_ENDS]
-    return data == known
 
 
 def _traceparent(context: str | None) -> bytes | None:

@@ -24,13 +24,15 @@ def subjects(*, own: str | None, columns: Mapping[str, str], images: Images, nam
 
     `columns` says of which model the key in a column is: a moved appointment is about both patients.
     """
+    if own is None and not columns and not named:
+        return []
     found = _found(((model, column) for column, model in columns.items()), images)
     return _once([*([] if own is None else [own]), *found, *named])
 
 
 def labels(*, columns: Mapping[str, str], images: Images, named: Collection[str]) -> list[str]:
     """Return each label once, "dimension:value": those of columns before and after, and those that are named."""
-    return _once([*_found(columns.items(), images), *named])
+    return _once([*_found(columns.items(), images), *named]) if columns or named else []
 
 
 def _once(names: list[str]) -> list[str]:

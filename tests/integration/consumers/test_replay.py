@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from io import StringIO
 from itertools import islice
 from typing import Any
@@ -16,6 +15,7 @@ from django.conf import LazySettings, settings
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.utils import timezone
+from msgspec import structs
 
 from auditlog.models import AuditLog, LateEvent
 from auditlog.roles import Role
@@ -48,7 +48,7 @@ def topic(read_model: None) -> Iterator[Topic]:
     for doctor in doctors:
         doctor.delete()
     rows = [record for record in published() if record.partition.topic.endswith(".doctors.doctor")]
-    records = [replace(record, partition=Partition(made.name, 0)) for record in rows]
+    records = [structs.replace(record, partition=Partition(made.name, 0)) for record in rows]
     assert len(records) == 36
     writer = TopicWriter(connection=settings.KAFKA_CONNECTION)
     assert writer.write([*records, *records[:4]]) == 40

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers import contents
-from consumers.decode import Rejected, Row, decode
+from consumers.decode import Decoded, Rejected, Row, decode
 from consumers.reasons import DeadLetterReason as Reason
 from consumers.records import Record
 from tests.unit.consumers.builders import HORIZON, LAW, NOW, SEQUENCE, event, record, uuid7
@@ -28,8 +28,8 @@ DECLARATIONS = ("is_subject", "subject_columns", "subjects", "label_columns", "l
 def row_of(value: dict[str, Any] | bytes) -> Row:
     """Decode a value that must be an event."""
     decoded = decode(record(value), horizon=HORIZON)
-    assert isinstance(decoded, Row), decoded
-    return decoded
+    assert isinstance(decoded, Decoded), decoded
+    return decoded.row
 
 
 def reason_of(read: Record) -> Reason:
@@ -201,7 +201,7 @@ def test_a_newer_version_is_not_read_as_if_it_were_this_one() -> None:
     assert reason_of(record(b"\xff", headers=newer.headers or ())) is Reason.UNKNOWN_VERSION
     assert contents.decode(newer) == decode(newer, horizon=HORIZON)
     this = record(event(), headers=[("ce_type", b"auditlog.doctors.doctor.update.v1")])
-    assert isinstance(decode(this, horizon=HORIZON), Row)
+    assert isinstance(decode(this, horizon=HORIZON), Decoded)
 
 
 def test_an_event_of_another_producer_may_know_milliseconds_only() -> None:
@@ -294,7 +294,7 @@ def test_a_record_that_is_no_event_is_refused_with_its_reason(
 def test_the_header_must_name_the_same_event() -> None:
     value = event()
     right = value["audit"]["event_id"].encode()
-    assert isinstance(decode(record(value, headers=[("ce_id", right)]), horizon=HORIZON), Row)
+    assert isinstance(decode(record(value, headers=[("ce_id", right)]), horizon=HORIZON), Decoded)
     wrong = [("ce_id", str(uuid7(NOW)).encode())]
     assert reason_of(record(value, headers=wrong)) is Reason.HEADER_MISMATCH
 
@@ -309,16 +309,16 @@ def test_the_detail_does_not_quote_the_event() -> None:
 @LAW
 @given(st.binary())
 def test_any_bytes_are_a_row_or_a_reason(value: bytes) -> None:
-    assert isinstance(decode(record(value), horizon=HORIZON), Row | Rejected)
+    assert isinstance(decode(record(value), horizon=HORIZON), Decoded | Rejected)
 
 
 @LAW
 @given(st.sampled_from([*sorted(event()["audit"]), *DECLARATIONS]), NESTED)
 def test_any_json_in_place_of_a_member_is_a_row_or_a_reason(name: str, value: Any) -> None:
-    assert isinstance(decode(record(event(**{name: value})), horizon=HORIZON), Row | Rejected)
+    assert isinstance(decode(record(event(**{name: value})), horizon=HORIZON), Decoded | Rejected)
 
 
 @LAW
 @given(st.sampled_from(sorted(event())), NESTED)
 def test_any_json_at_the_top_is_a_row_or_a_reason(name: str, value: Any) -> None:
-    assert isinstance(decode(record({**event(), name: value}), horizon=HORIZON), Row | Rejected)
+    assert isinstance(decode(record({**event(), name: value}), horizon=HORIZON), Decoded | Rejected)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.decode import Row, decode
+from consumers.decode import Decoded, decode
 from consumers.records import Header, Record
 from consumers.shapes import original, shape_of, text_of
 from tests.unit.consumers.builders import HORIZON, LAW, NOW, SEQUENCE, event, record
@@ -38,10 +38,10 @@ FULL = (
 
 def kept(read: Record) -> tuple[Record, str]:
     """Return the record that is made out of a record's row and shape, and the shape's text."""
-    row = decode(read, horizon=HORIZON)
-    assert isinstance(row, Row), row
-    text = text_of(shape_of(read, row))
-    return original(row, text), text
+    decoded = decode(read, horizon=HORIZON)
+    assert isinstance(decoded, Decoded), decoded
+    text = text_of(shape_of(read, decoded))
+    return original(decoded.row, text), text
 
 
 def parsed(value: bytes | None) -> Any:

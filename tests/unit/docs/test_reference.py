@@ -28,7 +28,7 @@ from auditlog.metrics import UncapturedReason
 from auditlog.registry import AuditlogRegistry
 from auditlog.roles import FUNCTIONS, OWN_PREFIXES, OWN_TABLES, Role
 from auditlog.vocabulary import Action, ActorType, BulkPolicy, Category, FieldClass, Operation
-from consumers.decode import Horizon, Row, decode
+from consumers.decode import Decoded, Horizon, decode
 from consumers.reasons import DeadLetterReason
 from consumers.records import Partition, Record
 from doctors.background.metrics import Attempt
@@ -217,9 +217,9 @@ def test_the_example_event_has_every_member_and_the_consumer_reads_it() -> None:
     append = sql[sql.index(".auditlog_append(") : sql.index("REVOKE ALL ON FUNCTION {schema}.auditlog_append")]
     assert set(re.findall(r'"(\w+)":', append)) - keys_of(example) == set()
     horizon = Horizon(datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
-    row = decode(Record(Partition("audit.doctors.doctor", 0), 0, b"1", text.encode()), horizon=horizon)
-    assert isinstance(row, Row)
-    assert json.loads(row.changes or "") == {
+    decoded = decode(Record(Partition("audit.doctors.doctor", 0), 0, b"1", text.encode()), horizon=horizon)
+    assert isinstance(decoded, Decoded)
+    assert json.loads(decoded.row.changes or "") == {
         "phone": ["2025550154", "2025550142"],
         "consultation_fee": ["125.75", "180.00"],
         "updated_at": ["2026-11-25T13:53:12.168981+00:00", "2026-11-25T13:54:13.689306+00:00"],
