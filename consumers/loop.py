@@ -1,9 +1,10 @@
-"""The run loop: fetch a batch, store it, go on."""
+"""The run loop: fetch a batch, store it, go on. While there is a backlog, the next one is read meanwhile."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +12,7 @@ import structlog
 
 from consumers import metrics
 from consumers.faults import BrokersUnavailable, OffsetConflict, Unavailable
-from consumers.projector import Projector
+from consumers.projector import Projector, Readable
 from consumers.records import Batch, Partition, Positions
 from consumers.survey import Survey
 
@@ -39,8 +40,8 @@ class BatchSource(Protocol):
     def check(self, *, timeout_seconds: float) -> None:
         """Raise BrokersUnavailable where nobody answers."""
 
-    def fetch(self, *, rows: int, seconds: float) -> Batch:
-        """Return the next records."""
+    def fetch(self, *, rows: int, seconds: float, unstored: Batch | None = None) -> Batch:
+        """Return the next records, or those after a batch that is not stored yet."""
 
     def advance(self, following: Mapping[Partition, int]) -> None:
         """Note what is stored."""
@@ -62,6 +63,14 @@ class BatchSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class _Held:
+    """A batch that was fetched, and is being read where another one is stored first."""
+
+    batch: Batch
+    readable: Future[Readable] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Loop:
     """Moves batches from the source to the read model until `stop` is set."""
 
@@ -76,17 +85,44 @@ class Loop:
     def run(self) -> None:
         """Consume until `stop` is set; a batch that is being stored is finished first."""
         survey = Survey(self.source, self.projector)
-        while not self.stop.is_set():
-            self.beat()
-            survey.look()
-            batch = self.source.fetch(rows=self.batch_rows, seconds=self.batch_seconds)
-            if batch.records:
-                self._store(batch)
+        following: _Held | None = None
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as reader:
+            while not self.stop.is_set():
+                self.beat()
+                survey.look()
+                held = following or _Held(self.source.fetch(rows=self.batch_rows, seconds=self.batch_seconds))
+                following = self._following(held.batch, reader)
+                if not self._store(held):
+                    following = None  # it comes again
+        if following is not None:
+            self.source.rewind()
 
-    def _store(self, batch: Batch) -> None:
-        """Store a batch; where the database is away, with the partitions paused until it is back."""
+    def _following(self, batch: Batch, reader: ThreadPoolExecutor) -> _Held | None:
+        """
+        Begin to read the batch after a full one, where it is there already.
+
+        Its offsets are expected where this one leads: it cannot be stored unless this one was. Whoever gives it up has
+        to rewind, or its records would be skipped.
+        """
+        if len(batch.records) < self.batch_rows:
+            return None
+        ahead = self.source.fetch(rows=self.batch_rows, seconds=0, unstored=batch)
+        return _Held(ahead, reader.submit(self.projector.read, ahead.records)) if ahead.records else None
+
+    def _store(self, held: _Held) -> bool:
+        """
+        Store a batch; where the database is away, with the partitions paused until it is back.
+
+        Returns whether what was fetched after it may be stored; otherwise all is read again from where the database is.
+        """
+        readable = held.readable.result() if held.readable is not None else None
+        batch = held.batch
+        if not batch.expected.keys() <= self.source.partitions:
+            batch, readable = batch.within(self.source.partitions), None
+        if not batch.records:
+            return True
         try:
-            stored: Batch | None = self._attempt(batch)
+            stored: Batch | None = self._attempt(batch, readable)
         except Unavailable as exc:
             self.source.pause()
             stored = self._await_database(batch, exc)
@@ -94,13 +130,14 @@ class Loop:
             self.source.resume()
         if stored is None:
             self.source.rewind()
-        else:
-            self.source.advance(stored.next_offsets())
+            return False
+        self.source.advance(stored.next_offsets())
+        return True
 
-    def _attempt(self, batch: Batch) -> Batch | None:
+    def _attempt(self, batch: Batch, readable: Readable | None = None) -> Batch | None:
         """Store a batch and return it; None where another consumer was first."""
         try:
-            self.projector.store(batch)
+            self.projector.store(batch, readable=readable)
         except OffsetConflict:
             log.warning("consumer.offset_conflict", partitions=len(batch.expected), records=len(batch.records))
             return None

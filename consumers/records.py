@@ -57,6 +57,16 @@ class Batch:
             following[record.partition] = max(record.offset + 1, following.get(record.partition, 0))
         return following
 
+    def after(self, unstored: Batch) -> Batch:
+        """
+        Return the part of this batch that follows one that is not stored yet, from where that will lead.
+
+        Both were read from where the database stands; what an assignment in between brought again is left out.
+        """
+        stands = unstored.next_offsets()
+        records = tuple([record for record in self.records if record.offset >= stands.get(record.partition, 0)])
+        return Batch(records, {partition: stands.get(partition, at) for partition, at in self.expected.items()})
+
     def within(self, partitions: Iterable[Partition]) -> Batch:
         """Return the part of this batch that belongs to `partitions`."""
         kept = frozenset(partitions)

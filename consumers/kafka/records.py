@@ -22,7 +22,8 @@ def as_record(message: Message) -> Record:
     topic, number, offset = message.topic(), message.partition(), message.offset()
     if topic is None or number is None or offset is None:
         raise KafkaException(f"A record without a position: {topic}[{number}]@{offset}")
-    return Record(the_partition(topic, number), offset, _bytes(message.key()), _bytes(message.value()), _headers(message))
+    partition = the_partition(topic, number)
+    return Record(partition, offset, _bytes(message.key()), _bytes(message.value()), _headers(message))
 
 
 def _headers(message: Message) -> tuple[Header, ...] | None:

@@ -160,9 +160,11 @@ class Source:
             [*topics, *moved], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke
         )
 
-    def fetch(self, *, rows: int, seconds: float) -> Batch:
+    def fetch(self, *, rows: int, seconds: float, unstored: Batch | None = None) -> Batch:
         """
         Wait at most `seconds` for at most `rows` records, and return those of the partitions held now.
+
+        `unstored` is the batch before, where that is not stored yet: what is returned follows it.
 
         :raises ClientFailed: if the Kafka client cannot go on.
         """
@@ -170,10 +172,13 @@ class Source:
         if len(messages) < rows:
             messages += self._consumer.consume(num_messages=rows - len(messages), timeout=seconds)
         records = tuple(record for message in messages if (record := self._record(message)) is not None)
+        batch = Batch(records, {record.partition: self._positions[record.partition] for record in records})
+        if unstored is not None:
+            return batch.after(unstored)
         self._oldest = (
             min((at for message in messages if (at := message.timestamp()[1]) > 0), default=None) if records else None
         )
-        return Batch(records, {record.partition: self._positions[record.partition] for record in records})
+        return batch
 
     def lag(self) -> dict[str, int]:
         """

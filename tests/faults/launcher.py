@@ -137,9 +137,9 @@ def before_store() -> None:
 
     store = Projector.store
 
-    def storing(self: Any, batch: Any) -> Any:
+    def storing(self: Any, batch: Any, **more: Any) -> Any:
         act()
-        return store(self, batch)
+        return store(self, batch, **more)
 
     Projector.store = storing  # type: ignore[method-assign]
 
@@ -164,8 +164,8 @@ def after_store() -> None:
 
     store = Projector.store
 
-    def storing(self: Any, batch: Any) -> Any:
-        found = store(self, batch)
+    def storing(self: Any, batch: Any, **more: Any) -> Any:
+        found = store(self, batch, **more)
         act()
         return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +28,12 @@ from consumers.projector import Projector
 
 log = structlog.get_logger(__name__)
 
+# A batch makes some hundred thousand objects that live until it is stored, and no cycles: looking for these every 700
+# objects took a sixth of the time.
+OBJECTS_BETWEEN_COLLECTIONS = 200_000
+# So long a thread that reads ahead may keep the other one from answering PostgreSQL; Python's own 5 ms leave it idle.
+SWITCH_SECONDS = 0.001
+
 
 class Command(BaseCommand):
     """See `help`."""
@@ -46,6 +54,9 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Consume until a signal."""
+        gc.freeze()
+        gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+        sys.setswitchinterval(SWITCH_SECONDS)
         if options["metrics_port"]:
             start_http_server(options["metrics_port"])
         connection_created.connect(_bound)

@@ -25,6 +25,16 @@ def test_what_belongs_to_lost_partitions_is_dropped() -> None:
     assert kept.expected == {TWO: None}
 
 
+def test_what_follows_an_unstored_batch_begins_where_that_leads() -> None:
+    unstored = Batch(tuple(record(b"x", partition=ONE, offset=at) for at in (3, 4)), {ONE: 3})
+    # What was assigned anew in between comes again.
+    places = ((ONE, 3), (ONE, 4), (ONE, 5), (TWO, 0))
+    fetched = Batch(tuple(record(b"x", partition=p, offset=at) for p, at in places), {ONE: 3, TWO: None})
+    following = fetched.after(unstored)
+    assert [(r.partition, r.offset) for r in following.records] == [(ONE, 5), (TWO, 0)]
+    assert following.expected == {ONE: 5, TWO: None}
+
+
 @LAW
 @given(st.binary() | st.none())
 def test_a_header_can_be_made_again_from_its_description(value: bytes | None) -> None:
