@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -235,14 +235,15 @@ class Publisher:
             self.serve(0.02)
 
     def _produce(self, row: Row, batch: Batch) -> None:
-        span = send_span(self._tracer, row)
+        span = send_span(self._tracer, row) if row.traceparent else None
         labelled = row if span is None else row._replace(traceparent=span.traceparent)
+        topic = row.topic
         self._producer.produce(
-            self._targets.get(row.topic, row.topic),
-            value=row.value,
-            key=row.key,
-            headers=headers(labelled, self._source),
+            self._targets.get(topic, topic),
+            row.value,
+            row.key,
             on_delivery=partial(self._reported, row, batch, span),
+            headers=headers(labelled, self._source),
         )
         batch.waiting += 1
 
@@ -254,7 +255,8 @@ class Publisher:
             ended(span, partition=message.partition(), offset=message.offset(), error=error.name() if error else None)
         if error is None:
             batch.published.append(row)
-            self._proven.reached(row.topic, row.key, message.partition() or 0)
+            if not self._proven.is_whole(row.topic):
+                self._proven.reached(row.topic, row.key, message.partition() or 0)
             if self._careful > 0:
                 # Never 0 by counting: below it, the next chance to relax is taken.
                 self._careful = self._careful - 1 or -1
@@ -301,15 +303,16 @@ class ErrorReport:
 
 def headers(row: Row, source: str) -> list[tuple[str, str | bytes | None]]:
     """Return the CloudEvents headers (binary mode) of an event."""
+    key = row.key
     result: list[tuple[str, str | bytes | None]] = [
         SPECIFICATION,
         ("ce_id", row.event_id),
         ("ce_source", source),
         ("ce_type", row.event_type),
-        ("ce_subject", row.key),
+        ("ce_subject", key),
         ("ce_time", row.occurred_at),
-        ("ce_partitionkey", row.key),
-        ("ce_sequence", f"{row.timeline:08X}:{row.id:020d}"),
+        ("ce_partitionkey", key),
+        ("ce_sequence", _timeline(row.timeline) + str(row.id).zfill(20)),
         CONTENT,
     ]
     if row.schema_version:
@@ -317,3 +320,9 @@ def headers(row: Row, source: str) -> list[tuple[str, str | bytes | None]]:
     if row.traceparent:
         result.append(("traceparent", row.traceparent))
     return result
+
+
+@cache
+def _timeline(number: int) -> str:
+    """Return how the sequences of a timeline begin: one for a server's life, until another takes over."""
+    return f"{number:08X}:"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import psycopg
@@ -26,6 +28,12 @@ class Row(NamedTuple):
     schema_version: str | None
     traceparent: str | None
     value: str
+
+
+# What is asked of every row of a batch, without a step of the interpreter for each.
+PLACE, ID, SHARD, TOPIC, OCCURRED_AT, TRACEPARENT = map(
+    attrgetter, ("place", "id", "shard", "topic", "occurred_at", "traceparent")
+)
 
 
 class Scan(NamedTuple):
@@ -125,7 +133,8 @@ def fetch(connection: psycopg.Connection[Any], *, scans: Sequence[Scan], stopped
 
 
 def _made_row(_cursor: Any) -> Callable[[Sequence[Any]], Row]:
-    return Row._make
+    # As `Row._make`, which counts the columns of each.
+    return partial(tuple.__new__, Row)
 
 
 def acknowledge(connection: psycopg.Connection[Any], *, rows: Sequence[Row], leases: Leases) -> int:
@@ -134,14 +143,14 @@ def acknowledge(connection: psycopg.Connection[Any], *, rows: Sequence[Row], lea
 
     Returns how many: not those of shards that were lost meanwhile. Safe to repeat.
     """
-    epochs = {shard: leases.held[shard] for shard in {row.shard for row in rows} if shard in leases.held}
+    epochs = {shard: leases.held[shard] for shard in set(map(SHARD, rows)) if shard in leases.held}
     values = {
         "shards": list(epochs),
         "epochs": list(epochs.values()),
         "owner": leases.owner,
         # One literal each: the client quotes it once.
-        "places": "{" + ",".join(f'"{row.place}"' for row in rows) + "}",
-        "ids": "{" + ",".join(str(row.id) for row in rows) + "}",
+        "places": '{"' + '","'.join(map(PLACE, rows)) + '"}',
+        "ids": "{" + ",".join(map(str, map(ID, rows))) + "}",
     }
     return sum(count for (count,) in connection.execute(ACKNOWLEDGE, values).fetchall())
 

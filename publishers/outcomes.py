@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from publishers.metrics import TopicTrouble
-from publishers.outbox import Row
+from publishers.outbox import SHARD, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Batch:
 
     def __post_init__(self) -> None:
         """Find the shards once: they are asked for all the time."""
-        self.shards = frozenset(row.shard for row in self.rows)
+        self.shards = frozenset(map(SHARD, self.rows))
 
     def quiet_seconds(self, now: float) -> float:
         """Return since when no report came, as far as earlier calls could see."""

@@ -40,6 +40,10 @@ class Proven:
             self._keys.clear()
         self._keys.add((topic, key))
 
+    def is_whole(self, topic: str) -> bool:
+        """Return whether every partition of a topic has something, so that nothing is left to note."""
+        return topic in self._topics
+
     def holds(self, topic: str, key: str) -> bool:
         """Return whether several events of a key may be under way."""
         return topic in self._topics or (topic, key) in self._keys

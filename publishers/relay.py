@@ -28,7 +28,7 @@ from publishers.hints import Hints
 from publishers.kafka import BrokersUnavailable, Publisher
 from publishers.leases import Leases
 from publishers.metrics import GivenUp, TopicTrouble
-from publishers.outbox import Row
+from publishers.outbox import TOPIC, TRACEPARENT, Row
 from publishers.outcomes import Batch, Refused, TopicFailed, Unknown
 from publishers.routes import Routes
 from publishers.scanner import SURVEY_SECONDS, Scanner, age_seconds
@@ -225,7 +225,7 @@ class Relay:
 
         :raises BrokersUnavailable: if no broker says which do.
         """
-        if not (unknown := self._topics.unknown({row.topic for row in rows})):
+        if not (unknown := self._topics.unknown(set(map(TOPIC, rows)))):
             return rows
         self._topics.found(unknown, self._publisher.topics(timeout_seconds=self._kafka_seconds()))
         missing = self._topics.unknown(unknown)
@@ -264,13 +264,13 @@ class Relay:
         if count:
             self._trouble.succeeded()
             self._hurry()
-            self._topics.worked({row.topic for row in batch.published})
+            self._topics.worked(set(map(TOPIC, batch.published)))
             metrics.PUBLISHED.inc(count)
             metrics.DELAY_SECONDS.observe(age_seconds(batch.published))
             self._tell(batch, count)
 
     def _tell(self, batch: Batch, count: int) -> None:
-        traces = tracing.trace_ids(row.traceparent for row in batch.published)
+        traces = tracing.trace_ids(map(TRACEPARENT, batch.published))
         log.info("relay.published", count=count, shards=len(batch.shards), **traces)
         if DEBUG_LOG.isEnabledFor(logging.DEBUG):
             for row in batch.published:

@@ -11,7 +11,7 @@ import psycopg
 
 from publishers import metrics, outbox
 from publishers.floors import Floors
-from publishers.outbox import Row
+from publishers.outbox import ID, OCCURRED_AT, SHARD, Row
 from publishers.shares import Shares
 
 SURVEY_SECONDS = 0.5
@@ -57,7 +57,7 @@ class Scanner:
         rows = outbox.fetch(connection, scans=scans, stopped=stopped) if scans else []
         self._shares.fetched(scans, rows)
         last_ids: dict[int, int | None] = dict.fromkeys(wanted)
-        last_ids.update({row.shard: row.id for row in rows})
+        last_ids.update(zip(map(SHARD, rows), map(ID, rows), strict=True))
         self._floors.fetched(last_ids)
         if rows or not self.is_halved:
             metrics.OLDEST_SECONDS.set(age_seconds(rows) if rows else 0)
@@ -107,5 +107,5 @@ class Scanner:
 
 def age_seconds(rows: Sequence[Row]) -> float:
     """Return how long ago the oldest of these events was recorded."""
-    oldest = datetime.fromisoformat(min(row.occurred_at for row in rows))
+    oldest = datetime.fromisoformat(min(map(OCCURRED_AT, rows)))
     return (datetime.now(UTC) - oldest).total_seconds()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 
 from publishers.floors import Floors
-from publishers.outbox import Row, Scan
+from publishers.outbox import SHARD, Row, Scan
 
 
 class Shares:
@@ -28,15 +29,13 @@ class Shares:
         counts = {shard: max(equal, more) if shard in hungry else equal for shard in shards}
         return [Scan(shard, floors.of(shard), n, max(1, n * self._size // self._rows)) for shard, n in counts.items()]
 
-    def fetched(self, scans: Iterable[Scan], rows: Iterable[Row]) -> None:
+    def fetched(self, scans: Sequence[Scan], rows: Sequence[Row]) -> None:
         """Note which shards used their share up, by number or by size (in characters, which bytes exceed)."""
-        counts: dict[int, int] = {}
-        sizes: dict[int, int] = {}
-        for row in rows:
-            counts[row.shard] = counts.get(row.shard, 0) + 1
-            sizes[row.shard] = sizes.get(row.shard, 0) + len(row.value)
-        for scan in scans:
-            if counts.get(scan.shard, 0) >= scan.rows or sizes.get(scan.shard, 0) * 2 >= scan.size:
-                self.hungry.add(scan.shard)
-            else:
-                self.hungry.discard(scan.shard)
+        counts = Counter(map(SHARD, rows))
+        by_number = {scan.shard for scan in scans if counts[scan.shard] >= scan.rows}
+        sizes: Counter[int] = Counter()
+        for row in rows if len(by_number) < len(scans) else ():
+            sizes[row.shard] += len(row.value)
+        by_size = {scan.shard for scan in scans if sizes[scan.shard] * 2 >= scan.size}
+        self.hungry.difference_update(scan.shard for scan in scans)
+        self.hungry |= by_number | by_size
