@@ -152,11 +152,14 @@ class Publisher:
         self._targets = dict(targets)
         self._proven.forget()
 
-    def send(self, batch: Batch, *, may_go_on: Callable[[], bool]) -> None:
+    def send(
+        self, batch: Batch, *, may_go_on: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
         """
         Hand over the events of a batch in their order for as long as `may_go_on` says so; does not wait.
 
-        Some may be left out: those of a key whose earlier event has to be reported first.
+        `meanwhile` is called now and then, each time that reports were taken in. Some events may be left out: those of
+        a key whose earlier event has to be reported first.
         """
         self._relax()
         held: set[tuple[str, str]] = set()
@@ -177,6 +180,7 @@ class Publisher:
                     held.add((row.topic, row.key))
             if number % POLL_RECORDS == 0:
                 self.serve(0)
+                meanwhile()
 
     def serve(self, seconds: float, *, at_once: bool = False) -> None:
         """

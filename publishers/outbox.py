@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from publishers.leases import Leases
+from publishers.underway import Statement
 
 
 class Row(NamedTuple):
@@ -30,6 +31,8 @@ class Row(NamedTuple):
     value: str
 
 
+# Makes a row of its columns; as `Row._make`, which counts them each time.
+made: Callable[[Sequence[Any]], Row] = partial(tuple.__new__, Row)
 # What is asked of every row of a batch, without a step of the interpreter for each.
 PLACE, ID, SHARD, TOPIC, OCCURRED_AT, TRACEPARENT = map(
     attrgetter, ("place", "id", "shard", "topic", "occurred_at", "traceparent")
@@ -119,8 +122,8 @@ FROM pg_current_snapshot() s
 """
 
 
-def fetch(connection: psycopg.Connection[Any], *, scans: Sequence[Scan], stopped: Collection[str]) -> list[Row]:
-    """Return events of these shards in one snapshot, those of a shard in the order of their ids."""
+def fetching(*, scans: Sequence[Scan], stopped: Collection[str]) -> Statement:
+    """Return what fetches events of these shards in one snapshot, those of a shard in the order of their ids."""
     values = {
         "shards": [scan.shard for scan in scans],
         "floors": [scan.floor for scan in scans],
@@ -128,20 +131,24 @@ def fetch(connection: psycopg.Connection[Any], *, scans: Sequence[Scan], stopped
         "sizes": [scan.size for scan in scans],
         "stopped": list(stopped),
     }
+    return FETCH, values
+
+
+def fetch(connection: psycopg.Connection[Any], *, scans: Sequence[Scan], stopped: Collection[str]) -> list[Row]:
+    """Return events of these shards: see `fetching`."""
     with connection.cursor(row_factory=_made_row) as cursor:
-        return cursor.execute(FETCH, values).fetchall()
+        return cursor.execute(*fetching(scans=scans, stopped=stopped)).fetchall()
 
 
 def _made_row(_cursor: Any) -> Callable[[Sequence[Any]], Row]:
-    # As `Row._make`, which counts the columns of each.
-    return partial(tuple.__new__, Row)
+    return made
 
 
-def acknowledge(connection: psycopg.Connection[Any], *, rows: Sequence[Row], leases: Leases) -> int:
+def acknowledging(*, rows: Sequence[Row], leases: Leases) -> Statement:
     """
-    Delete published rows and enter them in the ledger, in one transaction and one round trip.
+    Return what deletes published rows and enters them in the ledger, in one transaction.
 
-    Returns how many: not those of shards that were lost meanwhile. Safe to repeat.
+    Says how many, by topic: not those of shards that were lost meanwhile. Safe to repeat.
     """
     epochs = {shard: leases.held[shard] for shard in set(map(SHARD, rows)) if shard in leases.held}
     values = {
@@ -152,7 +159,12 @@ def acknowledge(connection: psycopg.Connection[Any], *, rows: Sequence[Row], lea
         "places": '{"' + '","'.join(map(PLACE, rows)) + '"}',
         "ids": "{" + ",".join(map(str, map(ID, rows))) + "}",
     }
-    return sum(count for (count,) in connection.execute(ACKNOWLEDGE, values).fetchall())
+    return ACKNOWLEDGE, values
+
+
+def acknowledge(connection: psycopg.Connection[Any], *, rows: Sequence[Row], leases: Leases) -> int:
+    """Let go of published rows in one round trip, and return how many: see `acknowledging`."""
+    return sum(count for (count,) in connection.execute(*acknowledging(rows=rows, leases=leases)).fetchall())
 
 
 def park(connection: psycopg.Connection[Any], *, row: Row, reason: str, leases: Leases) -> bool:
@@ -170,6 +182,10 @@ def depth(connection: psycopg.Connection[Any], *, floors: Mapping[int, int], mos
 
 def survey(connection: psycopg.Connection[Any]) -> Survey:
     """Return what is going on."""
-    row = connection.execute(SURVEY).fetchone()
-    xmin, xmax, parked = row if row else (0, 0, {})
+    return surveyed(connection.execute(SURVEY).fetchone())
+
+
+def surveyed(row: tuple[Any, ...] | None) -> Survey:
+    """Return what the row of a survey says."""
+    xmin, xmax, parked = row or (0, 0, {})
     return Survey(xmin, xmax, {int(shard): count for shard, count in parked.items()})

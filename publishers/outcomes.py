@@ -51,6 +51,11 @@ class Batch:
         """Find the shards once: they are asked for all the time."""
         self.shards = frozenset(map(SHARD, self.rows))
 
+    @property
+    def is_published(self) -> bool:
+        """Whether the broker has all of it."""
+        return len(self.published) == len(self.rows)
+
     def quiet_seconds(self, now: float) -> float:
         """Return since when no report came, as far as earlier calls could see."""
         if self.waiting != self._seen_waiting:

@@ -1,9 +1,9 @@
 """
 The relay's loop: claim, fetch, publish, acknowledge.
 
-At most two batches are in flight, and never two with events of the same shard: while the broker takes one in, the
-other is acknowledged and the next is fetched. A shard with events in flight is not fetched from: a fetch behind the
-last id would miss what commits late, and one that leaves out the ids in flight has to look at each.
+At most two batches are in flight, and never two with events of the same shard: while one is handed over, PostgreSQL
+lets go of the other and fetches what comes after it (see `turns`). A shard with events in flight is not fetched from: a
+fetch behind the last id would miss what commits late, and one that leaves out the ids in flight has to look at each.
 
 Whatever goes wrong, the answer is the same: throw the producer away, let go of what it had in flight, acknowledge what
 it had reported, and begin again with what the outbox holds.
@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, assert_never
 
 import psycopg
@@ -28,11 +29,12 @@ from publishers.hints import Hints
 from publishers.kafka import BrokersUnavailable, Publisher
 from publishers.leases import Leases
 from publishers.metrics import GivenUp, TopicTrouble
-from publishers.outbox import TOPIC, TRACEPARENT, Row
+from publishers.outbox import SHARD, TOPIC, TRACEPARENT, Row
 from publishers.outcomes import Batch, Refused, TopicFailed, Unknown
 from publishers.routes import Routes
 from publishers.scanner import SURVEY_SECONDS, Scanner, age_seconds
 from publishers.topics import Topics
+from publishers.turns import Turn
 
 log = structlog.get_logger(__name__)
 # Asked before a line is made for each event.
@@ -86,6 +88,10 @@ class Relay:
         self._scanner = Scanner(rows=limits.batch_rows, size=limits.batch_bytes)
         self._topics, self._routes = Topics(), Routes()
         self._in_flight: list[Batch] = []
+        # Under way to PostgreSQL while a batch is handed over, and only then.
+        self._turn: Turn | None = None
+        # Fetched with the last turn, to be sent next.
+        self._at_hand: list[Row] = []
         self._hints_at = self._ledger_at = 0.0
         # How long no report may come before it is said.
         self._silence_seconds = FIRST_SILENCE_SECONDS
@@ -105,6 +111,7 @@ class Relay:
                     backoff.succeeded()
                     # Another server may have taken over, which never saw the last ids.
                     self._scanner.forget()
+                    self._turn, self._at_hand = None, []
                     self._work(connection)
             except AWAY as exc:
                 seconds = backoff.failed()
@@ -200,7 +207,7 @@ class Relay:
             return False
         halved = self._scanner.is_halved
         try:
-            rows = self._admitted(self._fetch(connection))
+            rows = self._admitted(self._next(connection))
         except BrokersUnavailable as exc:
             self._scanner.forget()
             self._wait(self._no_brokers(exc))
@@ -210,14 +217,53 @@ class Relay:
             return halved and not self._in_flight
         batch = Batch(rows)
         self._in_flight.append(batch)
-        self._publisher.send(batch, may_go_on=self._leases.valid)
+        turn_over = partial(self._turn_over, connection)
+        self._publisher.send(batch, may_go_on=self._leases.valid, meanwhile=turn_over)
+        self._end_turn()
         metrics.IN_FLIGHT.set(sum(batch.waiting for batch in self._in_flight))
         return True
 
+    def _next(self, connection: psycopg.Connection[Any]) -> list[Row]:
+        rows, self._at_hand = self._at_hand, []
+        return rows or self._fetch(connection)
+
     def _fetch(self, connection: psycopg.Connection[Any]) -> list[Row]:
         shards = self._leases.held.keys() - self._leases.leaving - self._shards_in_flight()
-        stopped = self._topics.stopped() | self._routes.draining
-        return self._scanner.fetch(connection, shards=shards, stopped=stopped, in_flight=bool(self._in_flight))
+        return self._scanner.fetch(
+            connection, shards=shards, stopped=self._held_back(), in_flight=bool(self._in_flight)
+        )
+
+    def _held_back(self) -> frozenset[str]:
+        """Return the topics of which nothing is fetched now."""
+        return self._topics.stopped() | self._routes.draining
+
+    def _turn_over(self, connection: psycopg.Connection[Any]) -> None:
+        """While a batch is handed over, let PostgreSQL have the one before it, as soon as all of that is published."""
+        if self._turn is not None:
+            self._turn.look()
+            return
+        earlier, *later = self._in_flight
+        if not later or not earlier.is_published or not self._scanner.is_halved or self._publisher.broken:
+            return
+        shards = self._leases.held.keys() - self._leases.leaving - set[int]().union(*(b.shards for b in later))
+        stopped = self._held_back()
+        scans = self._scanner.scans(shards=shards, stopped=stopped)
+        self._turn = Turn(connection, batch=earlier, leases=self._leases, scans=scans, stopped=stopped)
+
+    def _end_turn(self) -> None:
+        """Take what was fetched meanwhile, unless what it was fetched after is still there."""
+        if self._turn is None:
+            return
+        turn, self._turn = self._turn, None
+        count, survey, rows = turn.end()
+        self._scanner.surveyed(survey)
+        self._scanner.fetched(turn.scans, rows, in_flight=True)
+        self._in_flight.remove(turn.batch)
+        if count == len(turn.batch.rows):
+            self._at_hand = rows
+        else:
+            self._scanner.forget()
+        self._acknowledged(turn.batch, count)
 
     def _admitted(self, rows: list[Row]) -> list[Row]:
         """
@@ -258,6 +304,10 @@ class Relay:
                     assert_never(failure)
         if count != len(batch.rows):
             self._scanner.forget(batch.shards)
+        self._acknowledged(batch, count)
+
+    def _acknowledged(self, batch: Batch, count: int) -> None:
+        """Note that so many of what was published left the outbox."""
         if count < len(batch.published):
             log.warning("relay.not_acknowledged", count=len(batch.published) - count)
             self._wait(self._trouble.failed())
@@ -291,6 +341,7 @@ class Relay:
         count = sum(batch.waiting for batch in self._in_flight)
         for batch in self._in_flight:
             batch.waiting = 0
+        self._at_hand = []
         self._scanner.forget()
         metrics.GIVEN_UP.labels(reason).inc()
         log.warning("relay.given_up", reason=reason, unreported=count)
@@ -299,10 +350,11 @@ class Relay:
             self._wait(self._trouble.failed())
 
     def _shards_in_flight(self) -> set[int]:
-        return set[int]().union(*(batch.shards for batch in self._in_flight))
+        """Return the shards of what is under way or about to be."""
+        return set(map(SHARD, self._at_hand)).union(*(batch.shards for batch in self._in_flight))
 
     def _topics_in_flight(self) -> set[str]:
-        return {row.topic for batch in self._in_flight for row in batch.rows}
+        return set(map(TOPIC, self._at_hand)).union(*(map(TOPIC, batch.rows) for batch in self._in_flight))
 
     def _mind_silence(self) -> None:
         """Say it when reports fail to come, and stop the topics where it lies with them."""

@@ -11,7 +11,7 @@ import psycopg
 
 from publishers import metrics, outbox
 from publishers.floors import Floors
-from publishers.outbox import ID, OCCURRED_AT, SHARD, Row
+from publishers.outbox import ID, OCCURRED_AT, SHARD, Row, Scan, Survey
 from publishers.shares import Shares
 
 SURVEY_SECONDS = 0.5
@@ -45,25 +45,32 @@ class Scanner:
         self, connection: psycopg.Connection[Any], *, shards: Iterable[int], stopped: frozenset[str], in_flight: bool
     ) -> list[Row]:
         """Return the next events of those of these shards whose turn it is, without topics that are stopped."""
+        if self.is_halved:
+            # Much is deleted meanwhile: a scan that begins too low walks over all of it.
+            self._survey(connection)
+        scans = self.scans(shards=shards, stopped=stopped)
+        rows = outbox.fetch(connection, scans=scans, stopped=stopped) if scans else []
+        self.fetched(scans, rows, in_flight=in_flight)
+        return rows
+
+    def scans(self, *, shards: Iterable[int], stopped: frozenset[str]) -> list[Scan]:
+        """Return what to fetch next of these shards; what it brings is to be told to `fetched`."""
         if stopped != self._stopped:
             # What was left out is wanted again, from its beginning.
             self._stopped = stopped
             self._floors.forget()
-        if self.is_halved:
-            # Much is deleted meanwhile: a scan that begins too low walks over all of it.
-            self._survey(connection)
-        wanted = sorted(shard for shard in shards if self._half in {None, shard % 2})
-        scans = self._shares.scans(wanted, self._floors)
-        rows = outbox.fetch(connection, scans=scans, stopped=stopped) if scans else []
+        return self._shares.scans(sorted(s for s in shards if self._half in {None, s % 2}), self._floors)
+
+    def fetched(self, scans: Sequence[Scan], rows: Sequence[Row], *, in_flight: bool) -> None:
+        """Note what scans brought."""
         self._shares.fetched(scans, rows)
-        last_ids: dict[int, int | None] = dict.fromkeys(wanted)
+        last_ids: dict[int, int | None] = dict.fromkeys(scan.shard for scan in scans)
         last_ids.update(zip(map(SHARD, rows), map(ID, rows), strict=True))
         self._floors.fetched(last_ids)
         if rows or not self.is_halved:
             metrics.OLDEST_SECONDS.set(age_seconds(rows) if rows else 0)
         under_load = self._shares.hungry and (rows or in_flight)
         self._half = 1 - (self._half or 0) if under_load else None
-        return rows
 
     def look_around(self, connection: psycopg.Connection[Any], *, held: Collection[int]) -> None:
         """Now and then, learn of transactions under way and of parked events."""
@@ -82,7 +89,10 @@ class Scanner:
 
     def _survey(self, connection: psycopg.Connection[Any]) -> Mapping[int, int]:
         """Raise floors by the transactions that are over; returns how many events each shard has parked."""
-        found = outbox.survey(connection)
+        return self.surveyed(outbox.survey(connection))
+
+    def surveyed(self, found: Survey) -> Mapping[int, int]:
+        """Raise floors by a survey that was made after the last fetch, and before the next that is noted."""
         self._floors.surveyed(xmin=found.xmin, xmax=found.xmax)
         # Where an event is parked, it and what it holds may return behind what was fetched since: no floor there, and
         # none for what was fetched before the last such event left.

@@ -103,13 +103,13 @@ def before_acknowledge() -> None:
     """The broker has acknowledged, and the relay's DELETE has not begun."""
     from publishers import outbox
 
-    acknowledge = outbox.acknowledge
+    acknowledging = outbox.acknowledging
 
-    def acknowledging(*arguments: Any, **more: Any) -> int:
+    def stopping(**more: Any) -> Any:
         act()
-        return acknowledge(*arguments, **more)
+        return acknowledging(**more)
 
-    outbox.acknowledge = acknowledging
+    outbox.acknowledging = stopping
 
 
 def in_acknowledge() -> None:
