@@ -58,7 +58,7 @@ BYTES_PER_ROW = 3_000
 LOG_BYTES = 5 * 10**9
 MILLISECONDS = 1_000
 # As the local stack serves it.
-WORKERS, THREADS = 2, 4
+WORKERS, THREADS = 3, 1
 # What a caller may ask in a minute is not what is measured.
 NO_LIMIT = {"AUDITLOG_RATE_LIMIT_TOKENS": 100_000_000}
 SERVER = {"API_WORKERS": str(WORKERS), "API_THREADS": str(THREADS), **{name: str(n) for name, n in NO_LIMIT.items()}}
