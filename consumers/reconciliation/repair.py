@@ -7,7 +7,7 @@ Ids stay the same, so that a repair can be repeated. Each is an event of the sys
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
 from typing import TypeVar
@@ -15,6 +15,7 @@ from uuid import UUID
 
 import structlog
 from django.db import connections, transaction
+from msgspec.structs import replace
 
 from auditlog.queries.accounts import Window
 from auditlog.vocabulary import Action

@@ -52,6 +52,7 @@ SETTABLE: list[tuple[str, Any, str, set[str]]] = [
     ("oidc.refetchSeconds", 32, "AUDIT_OIDC_REFETCH_SECONDS", EVERY),
     ("oidc.keysSeconds", 33333, "AUDIT_OIDC_KEYS_SECONDS", EVERY),
     ("database.connectTimeoutSeconds", 6, "DATABASE_CONNECT_TIMEOUT_SECONDS", EVERY),
+    ("database.answerSeconds", 31, "DATABASE_ANSWER_SECONDS", EVERY),
     ("database.connectionSeconds", 61, "DATABASE_CONN_MAX_AGE_SECONDS", EVERY),
     ("kafka.topicMinInsyncReplicas", 2, "KAFKA_TOPIC_MIN_INSYNC_REPLICAS", EVERY),
     ("kafka.topicMaxMessageBytes", 10000000, "KAFKA_TOPIC_MAX_MESSAGE_BYTES", EVERY),

@@ -101,6 +101,7 @@ AUDIT_OIDC_KEYS_SECONDS: {{ .keysSeconds }}
 LOG_LEVEL: {{ .Values.django.logLevel }}
 DATABASE_BEHIND_PGBOUNCER: {{ .Values.database.behindPgbouncer | quote }}
 DATABASE_CONNECT_TIMEOUT_SECONDS: {{ .Values.database.connectTimeoutSeconds }}
+DATABASE_ANSWER_SECONDS: {{ .Values.database.answerSeconds }}
 DATABASE_CONN_MAX_AGE_SECONDS: {{ .Values.database.connectionSeconds }}
 KAFKA_BOOTSTRAP_SERVERS: {{ .Values.kafka.bootstrapServers | quote }}
 KAFKA_SECURITY_PROTOCOL: {{ .Values.kafka.securityProtocol }}
