@@ -68,7 +68,8 @@ def consumed(topic: Topic, projector: Projector) -> Iterator[list[dict[str, Any]
 
 def _consume(topic: Topic, projector: Projector) -> None:
     with TopicReader(connection=settings.KAFKA_CONNECTION) as reader:
-        ends = {partition: end for partition, (_first, end) in reader.bounds(topic.name).items()}
+        # Twelve keys leave a partition empty now and then, and nothing is stored from it.
+        ends = {partition: end for partition, (_first, end) in reader.bounds(topic.name).items() if end}
     with closing(Reader(topic, projector, group=projector.group)) as reader:
         reader.run_until(lambda: projector.positions(ends) == ends)
 
