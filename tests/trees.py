@@ -7,7 +7,20 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "staticfiles", "build", "dist", "results")
+LEFT_OUT = shutil.ignore_patterns(
+    *(
+        ".git",
+        ".venv*",
+        ".*_cache",
+        ".hypothesis",
+        ".devstack",
+        "__pycache__",
+        "staticfiles",
+        "build",
+        "dist",
+        "results",
+    )
+)
 
 
 def copied(to: Path) -> Path:
