@@ -142,7 +142,7 @@ QUESTIONS = (
     Question("text, empty", 500, lambda _sample: events(q="unheard-of")),
     Question("histogram of 30 days", None, lambda _sample: f"{BASE}stats/histogram/"),
     Question("top actors of 30 days", None, lambda _sample: f"{BASE}stats/top/?by=actor"),
-    Question("feed, from the beginning", None, lambda _sample: f"{BASE}feed/?limit={PAGE_SIZE}"),
+    Question("feed, from the beginning", None, lambda _sample: f"{BASE}feed/?after=beginning&limit={PAGE_SIZE}"),
 )
 
 
