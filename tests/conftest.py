@@ -21,11 +21,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.core.cache import cache
 from django.test import TransactionTestCase
 from hypothesis import HealthCheck, settings
 from pytest_django.plugin import DjangoDbBlocker
 
+from auditlog.api import reads
 from auditlog.roles import Role
+from auditlog.turned_away import TurnedAway
 from tests import database, extras
 
 RoleUrl = Callable[[str], str]
@@ -47,6 +50,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _empty(_case: TransactionTestCase) -> None:
     database.empty()
+
+
+@pytest.fixture(autouse=True)
+def nobody_has_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let rate limits and the count of those who are turned away begin anew: a process keeps them, a test must not."""
+    cache.clear()
+    monkeypatch.setattr(reads, "turned_away", TurnedAway())
 
 
 @pytest.fixture(scope="session")

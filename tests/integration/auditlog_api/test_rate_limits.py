@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from rest_framework.test import APIClient
 
 from auditlog import turned_away
@@ -33,7 +32,6 @@ class Clock:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Let limits begin anew, and time stand still."""
-    cache.clear()
     made = Clock()
     monkeypatch.setattr(rate_limits, "limiter", RateLimiter(clock=made))
     return made
