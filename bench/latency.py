@@ -10,13 +10,18 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
+from math import inf
 from typing import Any
 
 import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+from django.conf import settings
 
 from auditlog import topics
 from auditlog.context import set_actor
@@ -38,35 +43,55 @@ POLL_SECONDS = 0.002
 # The watchers share the writer's interpreter: they get it soon.
 SWITCH_SECONDS = 0.0005
 MILLISECONDS = 1_000
-# Index: auditlog_auditlog_object.
-VISIBLE = "SELECT object_pk FROM auditlog_auditlog WHERE model = %s AND object_pk = ANY(%s)"
+# Moved in the transaction of the rows: what lies below is queryable. Index: primary key ("group", topic, partition).
+STORED = 'SELECT partition, next_offset FROM auditlog_consumeroffset WHERE "group" = %s AND topic = %s'
 IDLE = "CREATE TEMPORARY TABLE bench_idle (id integer)"
 COLUMNS = ("", "until", "events", "rate/s", "p50 ms", "p90 ms", "p99 ms", "max ms")
 NOTE = (
     f"From the return of a commit of {EVENTS_PER_COMMIT} rows until a consumer has the record, and until "
-    "the first query of another connection that finds the event; asked every 2 ms."
+    "another connection sees it stored; asked every 2 ms."
 )
 
 
 @dataclass(slots=True)
 class Watch:
-    """Keys of rows that were committed, and when each event was seen first. Safe for one writer and one reader."""
+    """
+    What three threads note: when a row was committed, when its record came, and when each partition was stored how far.
+
+    Each of them writes one of the three.
+    """
 
     committed: dict[str, float] = field(default_factory=dict)
-    seen: dict[str, float] = field(default_factory=dict)
+    # Partition, offset and time of each row's record.
+    published: dict[str, tuple[int, int, float]] = field(default_factory=dict)
+    # By partition, in the order of time: the offsets below which all is stored, and when that was seen.
+    stored: defaultdict[int, list[tuple[int, float]]] = field(default_factory=lambda: defaultdict(list))
 
-    @property
-    def milliseconds(self) -> list[float]:
-        """How long each took, sorted."""
-        return sorted((self.seen[key] - at) * MILLISECONDS for key, at in self.committed.items() if key in self.seen)
+    def is_published(self) -> bool:
+        """Return whether all records came."""
+        return len(self.published) >= len(self.committed)
 
-    def outstanding(self) -> list[str]:
-        """Return the keys whose events nobody has seen."""
-        return [key for key in list(self.committed) if key not in self.seen]
+    def is_stored(self) -> bool:
+        """Return whether all records that came are stored."""
+        last: dict[int, int] = {}
+        for partition, offset, _ in list(self.published.values()):
+            last[partition] = max(offset, last.get(partition, 0))
+        return all(
+            self.stored[partition] and self.stored[partition][-1][0] > offset for partition, offset in last.items()
+        )
 
-    def complete(self) -> bool:
-        """Return whether all was seen."""
-        return not self.outstanding()
+    def until_published(self) -> list[float]:
+        """Return how many milliseconds each took, sorted."""
+        return sorted((self.published[key][2] - at) * MILLISECONDS for key, at in self.committed.items())
+
+    def until_stored(self) -> list[float]:
+        """Return how many milliseconds each took, sorted."""
+        return sorted((self._stored_at(key) - at) * MILLISECONDS for key, at in self.committed.items())
+
+    def _stored_at(self, key: str) -> float:
+        partition, offset, _ = self.published[key]
+        steps = self.stored[partition]
+        return steps[bisect_right(steps, (offset, inf))][1]
 
 
 def measure(stack: Stack, *, quick: bool) -> Report:
@@ -88,22 +113,22 @@ def measure(stack: Stack, *, quick: bool) -> Report:
             for name, beside in (("as it is", nullcontext()), ("beside an open transaction", _open_transaction(stack))):
                 stack.say(f"latency: {EVENTS_PER_SECOND:,} events a second for {seconds} seconds, {name}")
                 with beside:
-                    took, watches = _round(stack, count=EVENTS_PER_SECOND * seconds)
-                figures[name] = {until: _figures(watch, took) for until, watch in watches.items()}
+                    figures[name] = _round(stack, count=EVENTS_PER_SECOND * seconds)
                 rows += [_row(name, until, found) for until, found in figures[name].items()]
     finally:
         sys.setswitchinterval(interval)
     return Report((Table("From commit to the topic and to the read model", COLUMNS, rows, NOTE),), figures)
 
 
-def _round(stack: Stack, *, count: int) -> tuple[float, dict[str, Watch]]:
-    """Write, and wait until all was seen in both places; returns the seconds that writing took."""
-    with _on_topic(stack) as published, _in_read_model(stack) as stored:
-        watches = {"on the topic": published, "queryable": stored}
-        took = _write(tuple(watches.values()), count=count)
-        for until, watch in watches.items():
-            stack.wait_until(watch.complete, what=f"all events are {until}", seconds=WAIT_SECONDS)
-    return took, watches
+def _round(stack: Stack, *, count: int) -> dict[str, dict[str, Any]]:
+    """Write, wait until all was seen in both places, and return how long it took until each."""
+    watch = Watch()
+    with _on_topic(stack, watch), _in_read_model(stack, watch):
+        took = _write(watch, count=count)
+        stack.wait_until(watch.is_published, what="all events are on the topic", seconds=WAIT_SECONDS)
+        stack.wait_until(watch.is_stored, what="all events are queryable", seconds=WAIT_SECONDS)
+    milliseconds = {"on the topic": watch.until_published(), "queryable": watch.until_stored()}
+    return {until: _figures(found, took) for until, found in milliseconds.items()}
 
 
 @contextmanager
@@ -115,43 +140,49 @@ def _open_transaction(stack: Stack) -> Iterator[None]:
 
 
 @contextmanager
-def _watching(look: Callable[[Watch, threading.Event], None]) -> Iterator[Watch]:
-    watch, finished = Watch(), threading.Event()
-    thread = threading.Thread(target=look, args=(watch, finished), daemon=True)
+def _watching(look: Callable[[threading.Event], None]) -> Iterator[None]:
+    finished = threading.Event()
+    thread = threading.Thread(target=look, args=(finished,), daemon=True)
     thread.start()
     try:
-        yield watch
+        yield
     finally:
         finished.set()
         thread.join()
 
 
 @contextmanager
-def _in_read_model(stack: Stack) -> Iterator[Watch]:
-    with stack.connect(Role.READER) as reader, _watching(lambda *args: _query(reader, *args)) as watch:
-        yield watch
+def _in_read_model(stack: Stack, watch: Watch) -> Iterator[None]:
+    with stack.connect(Role.READER) as reader, _watching(partial(_query, reader, watch)):
+        yield
 
 
-def _query(reader: psycopg.Connection[tuple[str]], watch: Watch, finished: threading.Event) -> None:
-    while not finished.wait(POLL_SECONDS):
-        if outstanding := watch.outstanding():
-            found = reader.execute(VISIBLE, [Audited._meta.label_lower, outstanding]).fetchall()
+def _query(reader: psycopg.Connection[tuple[int, int]], watch: Watch, finished: threading.Event) -> None:
+    known: dict[int, int] = {}
+    with reader.cursor() as cursor:
+        while not finished.wait(POLL_SECONDS):
+            found = dict(cursor.execute(STORED, [settings.KAFKA_CONSUMER_GROUP, _topic()]).fetchall())
             now = time.perf_counter()
-            watch.seen.update((key, now) for (key,) in found)
+            for partition, following in found.items() - known.items():
+                watch.stored[partition].append((following, now))
+            known = found
 
 
 @contextmanager
-def _on_topic(stack: Stack) -> Iterator[Watch]:
-    topic = topics.row_topic(Audited._meta.label_lower)
+def _on_topic(stack: Stack, watch: Watch) -> Iterator[None]:
     consumer = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": "bench", "log_level": 2})
     try:
-        partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        partitions = [TopicPartition(_topic(), number) for number in range(PARTITIONS)]
         stack.wait_until(lambda: _at_end(consumer, partitions), what="the topic answers")
         consumer.assign(partitions)
-        with _watching(lambda *args: _poll(consumer, *args)) as watch:
-            yield watch
+        with _watching(partial(_poll, consumer, watch)):
+            yield
     finally:
         consumer.close()
+
+
+def _topic() -> str:
+    return topics.row_topic(Audited._meta.label_lower)
 
 
 def _at_end(consumer: Consumer, partitions: list[TopicPartition]) -> bool:
@@ -171,10 +202,11 @@ def _poll(consumer: Consumer, watch: Watch, finished: threading.Event) -> None:
             continue
         if message.error() is not None:
             raise DevstackError(f"The consumer of the measurement: {message.error()}")
-        watch.seen.setdefault((message.key() or b"").decode(), time.perf_counter())
+        place = message.partition() or 0, message.offset() or 0, time.perf_counter()
+        watch.published.setdefault((message.key() or b"").decode(), place)
 
 
-def _write(watches: Sequence[Watch], *, count: int) -> float:
+def _write(watch: Watch, *, count: int) -> float:
     """Create rows at the rate; return the seconds that it took."""
     manager: Any = Audited._default_manager
     started = time.perf_counter()
@@ -183,13 +215,11 @@ def _write(watches: Sequence[Watch], *, count: int) -> float:
         instances = [new(Audited) for _ in range(EVENTS_PER_COMMIT)]
         manager.bulk_create(instances)
         now = time.perf_counter()
-        for watch in watches:
-            watch.committed.update((str(instance.pk), now) for instance in instances)
+        watch.committed.update((str(instance.pk), now) for instance in instances)
     return time.perf_counter() - started
 
 
-def _figures(watch: Watch, took: float) -> dict[str, Any]:
-    found = watch.milliseconds
+def _figures(found: list[float], took: float) -> dict[str, Any]:
     cuts = statistics.quantiles(found, n=100)
     return {
         "events": len(found),

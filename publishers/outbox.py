@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -122,13 +122,18 @@ FROM pg_current_snapshot() s
 """
 
 
+def _numbers(values: Iterable[int]) -> str:
+    """Return an array as one literal: the client quotes it once, and not each of its elements."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
 def fetching(*, scans: Sequence[Scan], stopped: Collection[str]) -> Statement:
     """Return what fetches events of these shards in one snapshot, those of a shard in the order of their ids."""
     values = {
-        "shards": [scan.shard for scan in scans],
-        "floors": [scan.floor for scan in scans],
-        "rows": [scan.rows for scan in scans],
-        "sizes": [scan.size for scan in scans],
+        "shards": _numbers(scan.shard for scan in scans),
+        "floors": _numbers(scan.floor for scan in scans),
+        "rows": _numbers(scan.rows for scan in scans),
+        "sizes": _numbers(scan.size for scan in scans),
         "stopped": list(stopped),
     }
     return FETCH, values
@@ -152,12 +157,11 @@ def acknowledging(*, rows: Sequence[Row], leases: Leases) -> Statement:
     """
     epochs = {shard: leases.held[shard] for shard in set(map(SHARD, rows)) if shard in leases.held}
     values = {
-        "shards": list(epochs),
-        "epochs": list(epochs.values()),
+        "shards": _numbers(epochs),
+        "epochs": _numbers(epochs.values()),
         "owner": leases.owner,
-        # One literal each: the client quotes it once.
         "places": '{"' + '","'.join(map(PLACE, rows)) + '"}',
-        "ids": "{" + ",".join(map(str, map(ID, rows))) + "}",
+        "ids": _numbers(map(ID, rows)),
     }
     return ACKNOWLEDGE, values
 

@@ -40,8 +40,11 @@ log = structlog.get_logger(__name__)
 # Asked before a line is made for each event.
 DEBUG_LOG = logging.getLogger(__name__)
 
-# After something was published, or heard of: what follows soon waits for no hint.
-FIRST_PAUSE_SECONDS = 0.004
+# After something was published: what follows soon waits for no hint, where things follow one another so soon.
+SHORT_PAUSE_SECONDS = 0.004
+SOON_SECONDS = 0.02
+# Where they do not, there is time for the hint.
+LONG_PAUSE_SECONDS = 0.03
 REPORTS_SECONDS = 0.05
 HINTS_SECONDS = 0.5
 LEDGER_SECONDS = 60.0
@@ -95,7 +98,8 @@ class Relay:
         self._hints_at = self._ledger_at = 0.0
         # How long no report may come before it is said.
         self._silence_seconds = FIRST_SILENCE_SECONDS
-        self._pause_seconds = FIRST_PAUSE_SECONDS
+        self._pause_seconds = LONG_PAUSE_SECONDS
+        self._published_at = 0.0
         self._trouble = Backoff(0.1, 5.0)
         self._drain_until: float | None = None
 
@@ -313,7 +317,7 @@ class Relay:
             self._wait(self._trouble.failed())
         if count:
             self._trouble.succeeded()
-            self._hurry()
+            self._look_again_soon()
             self._topics.worked(set(map(TOPIC, batch.published)))
             metrics.PUBLISHED.inc(count)
             metrics.DELAY_SECONDS.observe(age_seconds(batch.published))
@@ -393,12 +397,13 @@ class Relay:
         self._pause_seconds = min(self._pause_seconds * 2, self._limits.poll_seconds)
         while (left := until - time.monotonic()) > 0 and not self._stop.is_set() and not self._leases.due():
             if self._hints.wait(min(left, SLICE_SECONDS), balance=self._leases.hurry):
-                self._hurry()
                 return
 
-    def _hurry(self) -> None:
-        """Look again soon."""
-        self._pause_seconds = min(FIRST_PAUSE_SECONDS, self._limits.poll_seconds)
+    def _look_again_soon(self) -> None:
+        """Note that something was published; the next look waits for a hint as long as things are apart."""
+        now = time.monotonic()
+        pause = SHORT_PAUSE_SECONDS if now - self._published_at < SOON_SECONDS else LONG_PAUSE_SECONDS
+        self._pause_seconds, self._published_at = min(pause, self._limits.poll_seconds), now
 
     def _wait(self, seconds: float) -> None:
         """Let time pass, not so long that a lease could run out, and hardly any where the process is to end."""

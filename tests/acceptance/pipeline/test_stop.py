@@ -12,7 +12,7 @@ from tests.acceptance.pipeline.services import Deployment
 
 pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True, databases=["default", "audit"])]
 
-ROWS = 1_000
+ROWS = 3_000
 # Small transactions: many commits are yet to come when the first events arrive.
 BATCH_ROWS = "5"
 SOME = 100

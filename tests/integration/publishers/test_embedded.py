@@ -23,7 +23,8 @@ def started(
     outbox: Outbox, settings: LazySettings, role_url: RoleUrl, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     """A relay of this process that hears nothing but its commits, and looks by itself once a minute."""
-    monkeypatch.setattr("publishers.relay.FIRST_PAUSE_SECONDS", 60.0)
+    for name in ("SHORT_PAUSE_SECONDS", "LONG_PAUSE_SECONDS"):
+        monkeypatch.setattr(f"publishers.relay.{name}", 60.0)
     settings.RELAY_DATABASE_URL = role_url(Role.RELAY)
     settings.DATABASE_BEHIND_PGBOUNCER = True
     settings.RELAY_POLL_MAX_MILLISECONDS = 60_000
