@@ -9,7 +9,7 @@ the first statement finds out no later than that question would.
 from __future__ import annotations
 
 import select
-from typing import Any
+from typing import Any, cast
 
 from django.db import connections
 
