@@ -20,13 +20,9 @@ def trust_silent_ones(**_signal: Any) -> None:
 
     Waits for nothing.
     """
-    for connection in connections.all(initialized_only=True):
-        if (
-            connection.connection is not None
-            and connection.vendor == "postgresql"
-            and _is_silent(connection.connection)
-        ):
-            connection.health_check_done = True
+    for alias in cast("list[Any]", connections.all(initialized_only=True)):
+        if alias.connection is not None and alias.vendor == "postgresql" and _is_silent(alias.connection):
+            alias.health_check_done = True
 
 
 def _is_silent(connection: Any) -> bool:
