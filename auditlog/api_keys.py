@@ -12,10 +12,11 @@ import re
 import secrets
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cache
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import connections, router, transaction
-from django.db.models import Q
 
 from auditlog import context
 from auditlog.access.scopes import Scope
@@ -25,6 +26,13 @@ from auditlog.vocabulary import Action, Category
 
 PREFIX_BYTES = 6
 SECRET_BYTES = 32
+# Before the names of a key's columns where they are read with its user.
+KEY_COLUMN = "audit_key_"
+# Index: the unique one of `prefix`, and the primary key of users.
+USABLE = """
+SELECT u.*, {columns} FROM "{keys}" k JOIN "{users}" u ON u."{user_id}" = k.user_id
+WHERE k.prefix = %s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > %s) AND u."{is_active}"
+"""
 KEY = re.compile(r"(?P<prefix>[0-9a-f]{12})\.(?P<secret>[A-Za-z0-9_-]{43})")
 
 
@@ -56,11 +64,8 @@ def verify(key: str, *, now: datetime) -> ApiKey | None:
     parts = KEY.fullmatch(key)
     if parts is None:
         return None
-    usable = Q(expires_at=None) | Q(expires_at__gt=now)
-    found = ApiKey.objects.select_related("user").filter(
-        usable, prefix=parts["prefix"], revoked_at=None, user__is_active=True
-    )
-    row = found.first()
+    users = get_user_model()._base_manager.raw(_usable(), [parts["prefix"], now])
+    row = next(map(_of_user, users), None)
     stored = row.secret_sha256 if row is not None else _digest("")
     return row if hmac.compare_digest(stored, _digest(parts["secret"])) else None
 
@@ -82,6 +87,28 @@ def note_removal(*, instance: ApiKey, using: str, **_signal: Any) -> None:
     """Tell that a key ends with its row: deleted by itself, or together with its user."""
     if instance.revoked_at is None:
         _tell(Action.API_KEY_REVOKED, instance, using=using, reason=context.current().reason or "")
+
+
+@cache
+def _usable() -> str:
+    """Return the text of USABLE: written by Django for each request, it would take longer than to execute it."""
+    users = get_user_model()._meta
+    columns = ", ".join(f'k."{field.column}" AS {KEY_COLUMN}{field.attname}' for field in ApiKey._meta.concrete_fields)
+    return USABLE.format(
+        columns=columns,
+        keys=ApiKey._meta.db_table,
+        users=users.db_table,
+        user_id=users.pk.column,
+        is_active=users.get_field("is_active").column,
+    )
+
+
+def _of_user(user: Any) -> ApiKey:
+    """Return the key whose columns were read with its user."""
+    names = [field.attname for field in ApiKey._meta.concrete_fields]
+    key = ApiKey.from_db(user._state.db, names, [getattr(user, f"{KEY_COLUMN}{name}") for name in names])
+    key.user = user
+    return key
 
 
 def _tell(action: Action, key: ApiKey, *, using: str, reason: str) -> None:

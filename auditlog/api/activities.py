@@ -7,7 +7,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from auditlog.api.serializers import ActorField, EventPageSerializer
+from auditlog.api.serializers import ActorField, EventPageSerializer, instant
 from auditlog.queries.actors import Activity, Tally
 from auditlog.queries.units import Summary
 
@@ -133,4 +133,11 @@ def shown_summary(found: Summary | None) -> dict[str, Any] | None:
 
 
 def _tally(tally: Tally) -> dict[str, Any]:
-    return {**TallySerializer(tally).data, "addresses": sorted(tally.addresses)}
+    return {
+        "count": tally.count,
+        "first_at": tally.first_at and instant(tally.first_at),
+        "last_at": tally.last_at and instant(tally.last_at),
+        "actions": dict(tally.actions),
+        "categories": dict(tally.categories),
+        "addresses": sorted(tally.addresses),
+    }

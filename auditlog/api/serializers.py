@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -123,17 +124,40 @@ class ListedEvent(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
 def shown(event: AuditLog, *, include: Collection[str] = ()) -> dict[str, Any]:
     """Return an event as a list shows it, and the members of the single event that are included."""
     members = {}
-    for name, field in _members().items():
+    for name, represent in _members().items():
         if name in LISTED or name in include:
-            value = field.get_attribute(event)
-            members[name] = None if value is None else field.to_representation(value)
+            value = getattr(event, name)
+            members[name] = value if represent is None or value is None else represent(value)
     return members
 
 
+def instant(at: datetime) -> str:
+    """Return a time as answers write it: RFC 3339, in UTC."""
+    return at.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+
+
+# Fields whose values come out of the database as they are shown; how others are represented.
+AS_THEY_ARE = (serializers.CharField, serializers.IntegerField, serializers.JSONField, serializers.ListField)
+REPRESENTED: dict[type[Any], Callable[[Any], Any]] = {
+    serializers.UUIDField: str,
+    serializers.DateTimeField: instant,
+    serializers.SerializerMethodField: list,
+}
+
+
 @lru_cache(maxsize=1)
-def _members() -> Mapping[str, serializers.Field[Any, Any, Any, Any]]:
-    """Return the members of an event: making the fields of a serializer takes far longer than using them."""
-    return dict(EventDetailSerializer().fields)
+def _members() -> Mapping[str, Callable[[Any], Any] | None]:
+    """
+    Return what each member of an event is made of its value; None: it is shown as it is.
+
+    Asked of the framework once: its fields take far longer to be made than to be used, and to be used than to find out
+    that a text is a text.
+    """
+    fields = EventDetailSerializer().fields
+    return {
+        name: None if isinstance(field, AS_THEY_ARE) else REPRESENTED.get(type(field), field.to_representation)
+        for name, field in fields.items()
+    }
 
 
 class WindowSerializer(serializers.Serializer[Any]):

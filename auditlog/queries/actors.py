@@ -11,11 +11,13 @@ from typing import Any, Final
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.contrib.postgres.fields import ArrayField
 from django.db.models import Count, DateTimeField, F, Func, IntegerField, Max, Min, Q, Value
+from django.utils import timezone
 
 from auditlog.access.rights import Rights
 from auditlog.queries import compiler
 from auditlog.queries.compiler import Query
 from auditlog.queries.filters import Both, Either, Field, Filter, Is
+from auditlog.queries.stretches import stretches
 from auditlog.topics import SYSTEM_MODEL
 
 # The beginning of a principal's name, before the id of the user.
@@ -65,13 +67,16 @@ def acts_of(actor_id: str, rights: Rights) -> Filter:
     Index: auditlog_auditlog_actor_time.
     """
     acted = Is(Field.ACTOR, (actor_id,))
-    names = (
-        compiler.rows(Query(acted), rights)
-        .filter(actor_repr__isnull=False)
-        .order_by("-occurred_at", "-event_id")
-        .values_list("actor_repr", flat=True)[:1]
-    )
-    return tried_as(acted, (f"{USER}{actor_id}", *(name for name in names if name is not None)))
+    return tried_as(acted, (f"{USER}{actor_id}", *_newest_name(acted, rights)))
+
+
+def _newest_name(acted: Filter, rights: Rights) -> Sequence[str]:
+    """Return what the newest event of an actor calls them; nothing where no event has a name."""
+    for part in stretches(Query(acted), start=timezone.now(), descending=True):
+        named = compiler.rows(part, rights).filter(actor_repr__isnull=False).order_by("-occurred_at", "-event_id")
+        if names := [str(name) for name in named.values_list("actor_repr", flat=True)[:1]]:
+            return names
+    return ()
 
 
 def tried_as(acted: Filter, names: tuple[str, ...]) -> Filter:

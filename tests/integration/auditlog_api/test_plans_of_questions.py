@@ -157,9 +157,9 @@ def test_a_question_reads_the_index_of_what_it_is_about(
 
 def test_a_day_of_an_actor_reads_that_day(client: APIClient, filled: None) -> None:
     day = f"{NEWEST - timedelta(days=5):%Y-%m-%d}"
-    name, *day_of_actor = costs(client, "actors/7/activity/", date=day)
-    assert name.sequential == set()
-    for cost in day_of_actor:
+    *names, listed, summed = costs(client, "actors/7/activity/", date=day)
+    assert all(cost.sequential == set() for cost in names)
+    for cost in (listed, summed):
         assert cost.sequential == set()
         # That of the actor's acts, and that of what has the actor's name as its key.
         assert {index for index in cost.indexes if "actor_id" not in index and "model_object_pk" not in index} == set()
