@@ -131,6 +131,19 @@ def in_acknowledge() -> None:
     outbox.acknowledge = acknowledging
 
 
+def in_turn() -> None:
+    """An acknowledgement and the fetch after it are on their way to PostgreSQL, while the next batch is handed over."""
+    from publishers.turns import Turn
+
+    look = Turn.look
+
+    def looking(self: Any) -> None:
+        act()
+        look(self)
+
+    Turn.look = looking  # type: ignore[method-assign]
+
+
 def before_store() -> None:
     """The consumer has a batch, and its transaction has not begun."""
     from consumers.projector import Projector
@@ -201,6 +214,7 @@ POINTS = {
         fatal,
         before_acknowledge,
         in_acknowledge,
+        in_turn,
         before_store,
         in_store,
         after_store,

@@ -12,7 +12,7 @@ from tests.faults.servers import Servers
 
 __all__ = ["scenarios"]
 # Of the load of those that have a large one.
-SCALE = 0.1
+SCALE = 0.005
 # Each wait has its own limit; this is the sum of many.
 LIMIT_SECONDS = 300
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(LIMIT_SECONDS)]

@@ -19,7 +19,7 @@ FAKETIME = Path("/usr/lib")
 HOUR_SECONDS = 3_600
 ROLLS = 3
 # A large transaction, what a relay or a consumer may need for it beyond what it held before, and how long it may take.
-ROWS, GROWN_BYTES, LONG_SECONDS = 50_000, 160_000_000, 1_800
+ROWS, GROWN_BYTES, LONG_SECONDS = 1_000_000, 160_000_000, 1_800
 LINE_BYTES = 1_000
 ONE_TRANSACTION = """
 SELECT count(*) AS events, count(DISTINCT transaction_id) AS transactions FROM auditlog_auditlog

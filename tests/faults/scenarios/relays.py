@@ -32,13 +32,19 @@ def killed_after_send(run: Run) -> None:
 
 @scenario(
     6,
-    "relay killed after the acknowledgement, before its DELETE, and in it",
-    "one batch twice",
-    duplicates=2 * WINDOW,
+    "relay killed after the acknowledgement, before its DELETE, in it, and while it fetches with it under load",
+    "what was in flight twice",
+    duplicates=3 * WINDOW,
     quick=True,
 )
 def killed_before_acknowledge(run: Run) -> None:
     _killed_at(run, "before_acknowledge", "in_acknowledge")
+    run.expect(run.relays[-1].terminate() == 0, "the relay did not end well")
+    run.wait(lambda: run.pending() > 3 * WINDOW, what="a backlog")
+    run.kill_at_point(run.start_relay(point="in_turn"))
+    run.start_relay()
+    run.healed()
+    run.recovered()
 
 
 def _killed_at(run: Run, *points: str) -> None:
