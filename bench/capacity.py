@@ -25,7 +25,7 @@ from bench.timing import on_processor
 
 EVENTS = 40_000
 QUICK_EVENTS = 6_000
-STEADY_PER_SECOND = 100
+STEADY_PER_SECOND = (100, 500)
 STEADY_SECONDS = 20
 QUICK_STEADY_SECONDS = 3
 MILLION, MEGABYTE, MICROSECONDS = 1_000_000, 2**20, 1_000_000
@@ -78,7 +78,7 @@ class Watched:
 
 
 def measure(stack: Stack, *, quick: bool) -> Report:
-    """Drain a backlog, follow a steady rate, answer requests; then look at what lies on the disks."""
+    """Drain a backlog, follow steady rates, answer requests; then look at what lies on the disks."""
     stack.start_kafka()
     with filled(stack), stack.connect(Role.OWNER) as owner, stack.admin() as admin:
         stack.say("capacity: events through relay and consumer")
@@ -116,10 +116,14 @@ def _through_the_pipeline(
         use = _used_by_all(watched, admin, events, "backlog", lambda: _stored(stack, owner, events, backlog))
         disk = {name: (size - before[name]) / events for name, size in _disks(stack, owner).items()}
         disk["outbox, while it waits"] = (outbox[0] - before["outbox, while it waits"]) / events
-        steady = STEADY_PER_SECOND * seconds
-        use |= _used_by_all(
-            watched, admin, steady, "steady", lambda: _stored(stack, owner, steady, lambda: _pace(steady))
-        )
+        for rate in STEADY_PER_SECOND:
+            use |= _used_by_all(
+                watched,
+                admin,
+                rate * seconds,
+                f"{rate} events/s",
+                partial(_stored, stack, owner, rate * seconds, partial(_pace, rate * seconds, per_second=rate)),
+            )
     return use, disk
 
 
@@ -154,11 +158,11 @@ def _write(events: int) -> None:
             run()
 
 
-def _pace(events: int) -> None:
-    """Create rows one by one, at the steady rate."""
+def _pace(events: int, *, per_second: int) -> None:
+    """Create rows one by one, at a steady rate."""
     started = time.perf_counter()
     for position in range(events):
-        time.sleep(max(0.0, started + position / STEADY_PER_SECOND - time.perf_counter()))
+        time.sleep(max(0.0, started + position / per_second - time.perf_counter()))
         new(Audited).save()
 
 

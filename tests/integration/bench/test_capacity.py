@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from bench.capacity import STEADY_PER_SECOND
 from tests.integration.bench.measured import quickly
 
-LOOPS = {f"{name}, {how}" for name in ("relay", "consumer") for how in ("backlog", "steady")}
+RATES = [f"{rate} events/s" for rate in STEADY_PER_SECOND]
+LOOPS = {f"{name}, {how}" for name in ("relay", "consumer") for how in ("backlog", *RATES)}
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
@@ -30,7 +32,7 @@ def test_each_process_is_measured_with_its_backends_and_its_memory(figures: dict
         assert 40 < each["peak_mb"] < 1_000, name
     # The batches of a steady rate are small: what is done once for each of them weighs more.
     for name in ("relay", "consumer"):
-        assert use[f"{name}, steady"]["process"] > use[f"{name}, backlog"]["process"]
+        assert use[f"{name}, {RATES[0]}"]["process"] > use[f"{name}, backlog"]["process"]
 
 
 def test_what_an_event_takes_on_the_disks_is_measured(figures: dict[str, Any]) -> None:
