@@ -36,6 +36,9 @@ log = structlog.get_logger(__name__)
 # So long a broker may take to let this process leave its group; then it finds out by itself.
 CLOSE_SECONDS = 5.0
 
+# How often Kafka is told what is stored: a commit for each batch would keep a broker busier than the events do.
+TELL_SECONDS = 1.0
+
 # Topics whose names begin so are patterns for the client.
 PATTERN = "^"
 
@@ -108,6 +111,9 @@ class Source:
         # Where the database stood when they were stopped.
         self._stopped: dict[Partition, int | None] = {}
         self._backlog: list[Message] = []
+        # What is stored and not committed to Kafka yet.
+        self._untold: dict[Partition, int] = {}
+        self._tell_at = 0.0
         self._paused = False
         self._closing = False
         self._missing: set[str] = set()
@@ -168,6 +174,8 @@ class Source:
 
         :raises ClientFailed: if the Kafka client cannot go on.
         """
+        if time.monotonic() >= self._tell_at:
+            self._tell()
         messages, self._backlog = self._backlog, []
         if len(messages) < rows:
             messages += self._consumer.consume(num_messages=rows - len(messages), timeout=seconds)
@@ -200,13 +208,20 @@ class Source:
         return 0.0 if oldest is None else max(0.0, time.time() - oldest / 1000)
 
     def advance(self, following: Mapping[Partition, int]) -> None:
-        """Note that everything before these offsets is stored, and tell Kafka for the sake of lag tools."""
+        """Note that everything before these offsets is stored."""
         held = {partition: offset for partition, offset in following.items() if partition in self._positions}
         self._positions.update(held)
-        if not held:
+        self._untold.update(held)
+
+    def _tell(self) -> None:
+        """Commit to Kafka what is stored, for the sake of lag tools; does not wait."""
+        self._tell_at = time.monotonic() + TELL_SECONDS
+        told = [_at(p, offset) for p, offset in self._untold.items() if p in self._positions]
+        self._untold.clear()
+        if not told:
             return
         try:
-            self._consumer.commit(offsets=[_at(p, offset) for p, offset in held.items()], asynchronous=True)
+            self._consumer.commit(offsets=told, asynchronous=True)
         except KafkaException as exc:
             # Nobody reads from there: it changes nothing but what lag tools show.
             log.debug("consumer.kafka_commit_failed", detail=str(exc))
@@ -252,6 +267,7 @@ class Source:
         A member that has a name stays in the group: see `membership`.
         """
         self._closing = True
+        self._tell()
         # With a commit under way that no broker answers, the client would wait for ever.
         leaving = threading.Thread(target=self._consumer.close, name="leave-group", daemon=True)
         leaving.start()
@@ -326,6 +342,7 @@ class Source:
 
     def _revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
         partitions = [Partition(p.topic, p.partition) for p in revoked]
+        self._tell()
         for partition in partitions:
             self._positions.pop(partition, None)
             if partition in self._stopped:
