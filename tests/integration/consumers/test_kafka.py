@@ -261,9 +261,10 @@ def test_what_a_topic_made_anew_holds_before_the_stored_offset_is_named_as_lost_
     topic: Topic, projector: Projector
 ) -> None:
     """Offsets begin again, and nothing that Kafka says to a consumer tells: the loss proof does."""
+    before = timezone.now()
     values = events(8)
     with acting_as(Role.OWNER, alias="default"):
-        acknowledge(*map(UUID, ids_of(values)), at=timezone.now(), topic=topic.name)
+        acknowledge(*map(UUID, ids_of(values)), at=before, topic=topic.name)
     made_anew(topic, projector, values)
     with closing(Reader(topic, projector)) as reader:
         reader.run_until(lambda: next_offsets(topic) == [8])
