@@ -186,8 +186,9 @@ def _mixed(
     def paths(number: int, seed: int) -> list[tuple[str, str]]:
         return [(each.name, path) for each in questions for path in _paths(each, reader, client, log, number, seed)]
 
-    # So that connections are made and caches are warm; about other events than those that are measured.
-    client.at_rate([path for _name, path in paths(min(count, 8), 0)], per_second=per_second)
+    # So that connections are made and caches are warm; about other events than those that are measured. A broker that
+    # was just started compiles its code for a minute, on as much of the machine as it can get.
+    client.at_rate([path for _name, path in paths(max(1, count // 3), 0)], per_second=per_second)
     order = paths(count, 1)
     random.Random(2).shuffle(order)
     found: dict[str, list[Answer]] = {}
