@@ -20,9 +20,9 @@ def trust_silent_ones(**_signal: Any) -> None:
 
     Waits for nothing.
     """
-    for alias in cast("list[Any]", connections.all(initialized_only=True)):
-        if alias.connection is not None and alias.vendor == "postgresql" and _is_silent(alias.connection):
-            alias.health_check_done = True
+    for opened in cast("list[Any]", connections.all(initialized_only=True)):
+        if opened.connection is not None and opened.vendor == "postgresql" and _is_silent(opened.connection):
+            opened.health_check_done = True
 
 
 def _is_silent(connection: Any) -> bool:

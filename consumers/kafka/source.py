@@ -32,7 +32,6 @@ from consumers.records import Batch, Partition, Positions, Record
 
 log = structlog.get_logger(__name__)
 
-# An error that repeats, such as an absent broker, is logged once in this time.
 # So long a broker may take to let this process leave its group; then it finds out by itself.
 CLOSE_SECONDS = 5.0
 
