@@ -143,6 +143,15 @@ def test_kafka_learns_the_offsets_for_lag_tools(topic: Topic, projector: Project
         reader.run_until(committed)
 
 
+def test_a_consumer_that_leaves_tells_kafka_what_it_stored_last(topic: Topic, projector: Projector) -> None:
+    with closing(Reader(topic, projector)) as reader:
+        topic.produce(events(4))
+        # Less than the time after which it would be told anyway.
+        reader.run_until(lambda: stored_count() == 4)
+    with closing(Consumer({**settings.KAFKA_CONNECTION, "group.id": f"{topic.name}-{GROUP}"})) as asker:
+        assert asker.committed([TopicPartition(topic.name, 0)], timeout=10)[0].offset == 4
+
+
 def test_i6_a_topic_that_another_group_reads_again_changes_nothing(topic: Topic, projector: Projector) -> None:
     topic.produce([*events(40), b"malformed"])
     with closing(Reader(topic, projector)) as reader:
