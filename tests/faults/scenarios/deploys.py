@@ -140,8 +140,14 @@ def _check_snapshots(run: Run) -> None:
 @scenario(42, f"transaction of {ROWS:,} events", "streamed in bounded memory; all of it one transaction", quick=True)
 def large_transaction(run: Run) -> None:
     rows = round(ROWS * run.scale)
-    # As in production: with the others' small batches it would take an hour.
-    run.environment |= {"RELAY_BATCH_ROWS": "4000", "CONSUMER_BATCH_ROWS": "2000", "DATABASE_ANSWER_SECONDS": "30"}
+    # As in production: with the others' small batches it would take an hour, and a relay that waits for a processor
+    # would lose leases of a few seconds, and send again.
+    run.environment |= {
+        "RELAY_BATCH_ROWS": "4000",
+        "CONSUMER_BATCH_ROWS": "2000",
+        "DATABASE_ANSWER_SECONDS": "30",
+        "RELAY_LEASE_SECONDS": "12",
+    }
     run.load()
     services = [*run.relays, *run.consumers]
     before = {service.name: run.resident_bytes(service) for service in services}
@@ -166,6 +172,9 @@ def large_transaction(run: Run) -> None:
     run.wait(rarely(is_stored), what="the transaction in the log", seconds=LONG_SECONDS)
     run.stop_writers()
     run.recovered()
+    for relay in run.relays:
+        given_up = [line["reason"] for line in relay.events() if line["event"] == "relay.given_up"]
+        run.expect(not given_up, f"{relay.name} sent again: {given_up}")
     for name, peak in peaks.items():
         run.expect(peak - before[name] < GROWN_BYTES, f"{name} grew by {peak - before[name]:,} bytes")
     found = run.log.query(ONE_TRANSACTION, len(run.files) - 1)[0]
