@@ -19,7 +19,7 @@ class AuditlogConfig(AppConfig):
 
     def ready(self) -> None:
         """Install the compilers and the receivers."""
-        from auditlog import api_keys, checks, open_connections  # noqa: F401 - the checks register themselves
+        from auditlog import api_keys, checks  # noqa: F401 - the checks register themselves
         from auditlog.access import grants
         from auditlog.api.request_log import note_start
         from auditlog.capture import compilers, receivers
@@ -33,7 +33,6 @@ class AuditlogConfig(AppConfig):
         pre_delete.connect(api_keys.note_removal, sender=ApiKey, dispatch_uid="auditlog.note_removal")
         pre_delete.connect(grants.note_removal, sender=AccessGrant, dispatch_uid="auditlog.note_removal")
         request_started.connect(note_start, dispatch_uid="auditlog.note_start")
-        request_started.connect(open_connections.trust_silent_ones, dispatch_uid="auditlog.trust_silent_ones")
         post_migrate.connect(_grant_rights, sender=self, dispatch_uid="auditlog.grant_rights")
 
 

@@ -11,7 +11,13 @@ from __future__ import annotations
 import select
 from typing import Any, cast
 
+from django.core.signals import request_started
 from django.db import connections
+
+
+def install() -> None:
+    """Look at the connections of this process when a request begins. For a web server's worker; safe to repeat."""
+    request_started.connect(trust_silent_ones, dispatch_uid="auditlog.trust_silent_ones")
 
 
 def trust_silent_ones(**_signal: Any) -> None:
