@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import django_filters as filters
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import BooleanField, Field, Q, QuerySet
+from django.utils.dateparse import parse_datetime
 
 from doctors import models, search
 
@@ -29,6 +31,28 @@ class TruthFilter(filters.BooleanFilter):  # type: ignore[misc]
     """Rows of which a column is true, or false."""
 
     field_class = Truth
+
+
+class Instant(forms.Field):
+    """A time with an offset: without one nobody knows what it means, and not all offsets are the database's."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        """Return the time in UTC, None where there is none."""
+        if value in self.empty_values:
+            return None
+        try:
+            at = parse_datetime(str(value))
+            if at is not None and at.tzinfo is not None:
+                return at.astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+        raise ValidationError("Enter an ISO 8601 time with an offset: 2026-11-23T09:05:00Z.", code="invalid")
+
+
+class InstantFilter(filters.IsoDateTimeFilter):  # type: ignore[misc]
+    """Rows of which a time is before, or after."""
+
+    field_class = Instant
 
 
 class Filters(filters.FilterSet):  # type: ignore[misc]
@@ -152,5 +176,5 @@ class AppointmentFilter(Filters):
 
 
 # `from` is a keyword of Python and no name for a class attribute.
-AppointmentFilter.base_filters["from"] = filters.IsoDateTimeFilter(field_name="start", lookup_expr="gte")
-AppointmentFilter.base_filters["to"] = filters.IsoDateTimeFilter(field_name="start", lookup_expr="lt")
+AppointmentFilter.base_filters["from"] = InstantFilter(field_name="start", lookup_expr="gte")
+AppointmentFilter.base_filters["to"] = InstantFilter(field_name="start", lookup_expr="lt")

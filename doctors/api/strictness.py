@@ -70,7 +70,7 @@ class StrictModelSerializer(StrictSerializer, serializers.ModelSerializer[Any]):
 
 
 class StrictFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
-    """Filters of the view's filter set; a parameter that is none of them is an error, as is a repeated one."""
+    """Filters of the view's filter set; a parameter that is none of them is an error, as is a repeated or an empty one."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
         """Return the filtered rows."""
@@ -81,8 +81,12 @@ class StrictFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
             for name in sorted(set(request.query_params) - known)
         }
         for name in sorted(set(request.query_params) & known):
-            if len(request.query_params.getlist(name)) > 1:
+            values = request.query_params.getlist(name)
+            if len(values) > 1:
                 errors[name] = [ErrorDetail("This filter is given more than once.", code="repeated_filter")]
+            # The library would leave the filter out, and every row would be found.
+            elif not values[0]:
+                errors[name] = [ErrorDetail("The value is empty.", code="invalid_value")]
         if errors:
             raise serializers.ValidationError(errors)
         rows: QuerySet[Any] = super().filter_queryset(request, queryset, view)
