@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from rest_framework import serializers
@@ -118,18 +118,25 @@ def shown_summary(found: Summary | None) -> dict[str, Any] | None:
     """Return what a unit of work did."""
     if found is None:
         return None
-    members: Mapping[str, Any] = {
+    return {
         "count": found.count,
-        "first_at": found.first_at,
-        "last_at": found.last_at,
+        "first_at": found.first_at and instant(found.first_at),
+        "last_at": found.last_at and instant(found.last_at),
         "actors": found.actors,
-        "actions": found.actions,
-        "objects": list(found.objects.values()),
-        "sources": found.sources,
+        "actions": dict(found.actions),
+        "objects": [
+            {
+                "model": one.model,
+                "object_pk": one.object_pk,
+                "object_repr": one.object_repr,
+                "actions": dict(one.actions),
+            }
+            for one in found.objects.values()
+        ],
+        "sources": [asdict(source) for source in found.sources],
         "is_ambiguous": len(found.sources) > 1,
         "is_cut": found.is_cut,
     }
-    return dict(SummarySerializer(members).data)
 
 
 def _tally(tally: Tally) -> dict[str, Any]:

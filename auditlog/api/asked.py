@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -62,6 +62,11 @@ class Asked:
     # Members of the single event that are wanted in the list as well.
     include: frozenset[str] = field(default=frozenset())
     count: CountKind = CountKind.NONE
+
+    @property
+    def applied(self) -> Window:
+        """The window of the query: a cursor brings its own bounds."""
+        return replace(self.window, since=self.query.since, until=self.query.until)
 
 
 class Refused(Exception):

@@ -11,6 +11,7 @@ from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
+from auditlog.api.asked import Window
 from auditlog.api.problems import Code
 from auditlog.models import AuditLog
 from auditlog.queries.counts import CountKind
@@ -158,6 +159,12 @@ def _members() -> Mapping[str, Callable[[Any], Any] | None]:
         name: None if isinstance(field, AS_THEY_ARE) else REPRESENTED.get(type(field), field.to_representation)
         for name, field in fields.items()
     }
+
+
+def shown_window(window: Window) -> dict[str, str | None]:
+    """Return the window that was applied, as `WindowSerializer` describes it."""
+    since, until = (None if at is None else instant(at) for at in (window.since, window.until))
+    return {"from": since, "to": until, "applied": window.applied}
 
 
 class WindowSerializer(serializers.Serializer[Any]):

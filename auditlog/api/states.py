@@ -10,8 +10,7 @@ from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
 from auditlog.access.redaction import REDACTED_KEY
-from auditlog.api.asked import Window
-from auditlog.api.serializers import ActorField, ObjectField, ProblemSerializer, WindowSerializer
+from auditlog.api.serializers import ActorField, ObjectField, ProblemSerializer, WindowSerializer, instant
 from auditlog.queries.differences import Change, LinkChanges
 from auditlog.queries.memberships import Member, Memberships
 from auditlog.queries.objects import State, Viewer
@@ -283,21 +282,11 @@ def shown_viewer(viewer: Viewer) -> dict[str, Any]:
 def shown_side(state: State | None, at: datetime) -> dict[str, Any]:
     """Return one of two instants."""
     return {
-        "at": shown_instant(at),
+        "at": instant(at),
         "exists": None if state is None else state.held is not None,
         "event": shown_deed(state.deed if state else None),
         "is_before_the_log": state is not None and state.is_before_the_log,
     }
-
-
-def shown_window(window: Window) -> dict[str, Any]:
-    """Return the window that was applied."""
-    return dict(WindowSerializer({"from": window.since, "to": window.until, "applied": window.applied}).data)
-
-
-def shown_instant(at: datetime) -> str:
-    """Return an instant as all others are shown."""
-    return str(serializers.DateTimeField().to_representation(at))
 
 
 def redacted(fields: Iterable[str], links: Mapping[str, Memberships | LinkChanges] | None, hidden: Hidden) -> list[str]:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import connections, router
-from django.db.models import BigIntegerField, BooleanField, Case, F, JSONField, Q, TextField, Value, When
+from django.db.models import BigIntegerField, BooleanField, Case, F, Func, JSONField, Q, TextField, Value, When
 from django.db.models.expressions import CombinedExpression
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Coalesce
 from django.db.models.lookups import IsNull, LessThan, LessThanOrEqual
 
 from auditlog.models import ConsumerOffset
@@ -110,20 +110,24 @@ def stored_by(position: Position) -> Q:
     Rows of topics that no consumer has stored from, neither then nor now, came in another way and count as stored.
     Costs a look into a constant for each row, and takes no index away from a query.
     """
-    following = _following(position)
+    unknown = ~Q(topic__in=ConsumerOffset.objects.values("topic"))
     return Q(
         Case(
             When(IsNull(F("late"), False), then=LessThanOrEqual(F("late"), position.late)),
-            When(LessThan(F("offset"), following), then=Value(True)),
-            When(IsNull(following, True), then=~Q(topic__in=ConsumerOffset.objects.values("topic"))),
-            default=Value(False),
+            default=Coalesce(LessThan(F("offset"), _following(position)), unknown),
             output_field=BooleanField(),
         )
     )
 
 
+class _Once(Func):
+    """A constant that a statement makes once: not anew for each partition in the plan, nor for each row."""
+
+    template = "(SELECT %(expressions)s)"
+
+
 def _following(position: Position) -> Cast:
     """Return the expression of the next offset of a row's partition; null where the position has none."""
-    offsets = Value(position.by_topic(), JSONField())
+    offsets = _Once(Value(position.by_topic(), JSONField()), output_field=JSONField())
     of_topic = CombinedExpression(offsets, "->", F("topic"), output_field=JSONField())
     return Cast(CombinedExpression(of_topic, "->>", F("partition"), output_field=TextField()), BigIntegerField())

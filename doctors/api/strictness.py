@@ -70,7 +70,7 @@ class StrictModelSerializer(StrictSerializer, serializers.ModelSerializer[Any]):
 
 
 class StrictFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
-    """Filters of the view's filter set; a parameter that is none of them is an error, as is a repeated or an empty one."""
+    """Filters of the view's filter set; a parameter that is none of them, a repeated and an empty one are errors."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
         """Return the filtered rows."""

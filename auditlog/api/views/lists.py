@@ -45,7 +45,7 @@ class PageView(AuditView):
             {
                 "results": [self._shown(event, asked) for event in found.events],
                 **self._links(request, asked, found, bound_to),
-                "window": _window(asked),
+                "window": serializers.shown_window(asked.applied),
                 "count": self._count(asked),
                 "policy_filters": list(self.rights.policy_filters),
             }
@@ -78,11 +78,6 @@ class PageView(AuditView):
 
 def _columns(asked: Asked) -> frozenset[str]:
     return asked.include | (frozenset(asked.fields or ()) & frozenset(serializers.INCLUDED_FIELDS))
-
-
-def _window(asked: Asked) -> dict[str, Any]:
-    window = {"from": asked.query.since, "to": asked.query.until, "applied": asked.window.applied}
-    return dict(serializers.WindowSerializer(window).data)
 
 
 def _noted(asked: Asked) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from auditlog.api import parameters, states
 from auditlog.api.problems import Gone, InvalidFilter
 from auditlog.api.schema import COUNT, FILTERS_OF_OBJECT, PAGE, PAGING, WINDOW
+from auditlog.api.serializers import instant, shown_window
 from auditlog.api.views.base import OBJECT, PROBLEMS, AuditView
 from auditlog.api.views.lists import PageView
 from auditlog.queries.filters import Field, Is, conjoined
@@ -102,7 +103,7 @@ class StateView(AuditView):
         return {
             **_beginning(subject),
             "object_repr": state.object_repr,
-            "at": states.shown_instant(at),
+            "at": instant(at),
             "event": states.shown_deed(state.deed),
             "is_before_the_log": state.is_before_the_log,
             "moved_from": self.moved(request, subject.model, state.moved_from),
@@ -204,7 +205,7 @@ class ObjectViewers(AuditView):
         return Response(
             {
                 **_beginning(subject),
-                "window": states.shown_window(window),
+                "window": shown_window(window),
                 "viewers": [states.shown_viewer(viewer) for viewer in found[:MOST_VIEWERS]],
                 "is_cut": len(found) > MOST_VIEWERS,
             }

@@ -63,14 +63,13 @@ class StatisticsView(AuditView):
 
     def answer(self, asked: Asked, total: Total, members: dict[str, Any]) -> Response:
         """Return an answer: its own members, and how they were counted."""
-        window = {"from": asked.query.since, "to": asked.query.until, "applied": asked.window.applied}
         count = {"value": total.events, "kind": str(total.kind), "counted_from": total.since}
         return Response(
             {
                 **members,
                 "count": serializers.CountedSerializer(count).data,
                 "source": str(total.source),
-                "window": serializers.WindowSerializer(window).data,
+                "window": serializers.shown_window(asked.applied),
                 "policy_filters": list(self.rights.policy_filters),
             }
         )
