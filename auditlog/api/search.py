@@ -67,7 +67,7 @@ def parse(body: Any, *, now: datetime, default_days: int | None, cursor: str | N
     errors = {f"/{_step(name)}": ("unknown_member", _known(MEMBERS)) for name in body.keys() - MEMBERS}
 
     def read(name: str, reader: Callable[[Any], T], otherwise: T) -> T:
-        if body.get(name) is None:
+        if name not in body:
             return otherwise
         try:
             return reader(body[name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS
@@ -27,7 +28,7 @@ def refusal(error: ModelValidationError) -> serializers.ValidationError:
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Names unknown fields and what is no text."""
+    """Names unknown fields, what is no text, and text that is too long."""
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the validated values of a body that holds nothing unknown, and text where text belongs."""
@@ -44,6 +45,10 @@ class StrictSerializer(serializers.Serializer[Any]):
             # The framework would store a number as its digits.
             elif isinstance(field, serializers.CharField) and not isinstance(value, str | None):
                 errors[name] = [ErrorDetail("Not a valid string.", code="invalid")]
+            # The framework would count without the spaces around it, which is not what the document says.
+            elif isinstance(field, serializers.CharField) and len(value or "") > (field.max_length or math.inf):
+                text = f"Ensure this field has no more than {field.max_length} characters."
+                errors[name] = [ErrorDetail(text, code="max_length")]
         return errors
 
 

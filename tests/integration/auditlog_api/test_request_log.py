@@ -43,7 +43,9 @@ def test_a_request_is_one_line_with_the_request_id_of_its_audit_events(lines: Li
     client.force_login(user)
     events()
     address = f"/api/doctors/{doctor.pk}/"
-    answer = client.patch(f"{address}?last_name=Byron", {"bio": "s3cret-body"}, headers={"Authorization-Extra": "s3cret"})
+    answer = client.patch(
+        f"{address}?last_name=Byron", {"bio": "s3cret-body"}, headers={"Authorization-Extra": "s3cret"}
+    )
     (line,), (event,) = lines(), events()
     asked = {"method": "PATCH", "path": address, "status": 200, "user": str(user.pk)}
     assert {name: line[name] for name in asked} == asked

@@ -205,6 +205,8 @@ def test_a_body_of_ten_megabytes_is_refused(admin: APIClient, doctor: Doctor, lo
         "page_size=ten",
         "is_active=",
         "search=",
+        "ordering=,",
+        "ordering=id,,-id",
     ],
 )
 def test_an_unknown_or_impossible_filter_is_refused(admin: APIClient, query: str) -> None:

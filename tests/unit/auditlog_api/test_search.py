@@ -119,6 +119,8 @@ def test_a_filter_becomes_a_tree(written: Any, tree: Filter) -> None:
         ({"filter": {"changed": "email", "older": 1}}, [("/filter", "invalid_filter")]),
         ({"filter": {"text": ""}}, [("/filter/text", "invalid_value")]),
         ({"from": 5, "to": "now"}, [("/from", "invalid_value"), ("/to", "invalid_datetime")]),
+        ({"from": None, "fields": None}, [("/fields", "invalid_value"), ("/from", "invalid_value")]),
+        ({"page_size": None}, [("/page_size", "invalid_page_size")]),
         ({"from": "2026-11-02T00:00:00Z", "to": "2026-11-01T00:00:00Z"}, [("/from", "invalid_window")]),
         ({"page_size": True, "sort": "x"}, [("/page_size", "invalid_page_size"), ("/sort", "invalid_sort")]),
         ({"page_size": 1.5}, [("/page_size", "invalid_page_size")]),
