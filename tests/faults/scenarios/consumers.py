@@ -148,7 +148,7 @@ def _produce(run: Run) -> set[tuple[str, int, int]]:
 @scenario(33, "the consumer's database away for longer than max.poll.interval", "paused, and stays in its group")
 def database_away(run: Run) -> None:
     consumer = run.start_consumer(
-        FAULT_KAFKA=f'{{"max.poll.interval.ms": {POLL_MILLISECONDS}, "session.timeout.ms": 6000}}'
+        FAULT_KAFKA=f'{{"max.poll.interval.ms": {POLL_MILLISECONDS}}}', KAFKA_SESSION_TIMEOUT_SECONDS="6"
     )
     run.load()
     run.servers.proxies[Role.CONSUMER].switch(Mode.CUT)
