@@ -55,7 +55,11 @@ class Question:
 
 def events(**query: Any) -> str:
     """Return the path of a list of events."""
-    return f"{BASE}events/?{_encoded(query | {'page_size': PAGE_SIZE})}"
+    return _page("events/", **query)
+
+
+def _page(path: str, **query: Any) -> str:
+    return f"{BASE}{path}?{_encoded(query | {'page_size': PAGE_SIZE})}"
 
 
 def _encoded(query: dict[str, Any]) -> str:
@@ -78,7 +82,7 @@ def _day(sample: Sample) -> dict[str, Any]:
 
 
 def _activity(sample: Sample) -> str:
-    return f"{BASE}actors/{sample.event['actor_id']}/activity/?{_encoded(_day(sample))}"
+    return _page(f"actors/{sample.event['actor_id']}/activity/", **_day(sample))
 
 
 def _whole(sample: Sample) -> dict[str, Any]:
@@ -96,9 +100,9 @@ QUESTIONS = (
     Question("object timeline", 50, lambda sample: _object(sample, f"timeline/?page_size={PAGE_SIZE}")),
     Question("actor day, its events", 50, lambda sample: events(actor=sample.event["actor_id"], **_day(sample))),
     Question("actor day, activity", 50, _activity),
-    Question("request view", 50, lambda sample: f"{BASE}requests/{sample.event['request_id']}/"),
+    Question("request view", 50, lambda sample: _page(f"requests/{sample.event['request_id']}/")),
     Question("events of a request", 50, lambda sample: events(request_id=sample.event["request_id"], **_whole(sample))),
-    Question("transaction view", 50, lambda sample: f"{BASE}transactions/{sample.event['transaction_id']}/"),
+    Question("transaction view", 50, lambda sample: _page(f"transactions/{sample.event['transaction_id']}/")),
     Question("single event", None, lambda sample: f"{BASE}events/{sample.event['event_id']}/"),
     Question(
         "as-of, 1,000 versions",

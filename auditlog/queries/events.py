@@ -65,7 +65,7 @@ def page(
     backwards = position is not None and position.backwards
     found: list[AuditLog] = []
     for part in _parts(query, sort, position):
-        rows = compiler.rows(part, rights).defer(*(DETAIL_COLUMNS - set(include)), *INTERNAL_COLUMNS)
+        rows = compiler.rows(part, rights).defer(*((DETAIL_COLUMNS | INTERNAL_COLUMNS) - set(include)))
         if position is not None:
             rows = _beyond(rows, sort, position)
         found += rows.order_by(*sort.order(backwards=backwards))[: size + 1 - len(found)]

@@ -22,12 +22,19 @@ from auditlog.queries.events import Page, Position
 class PageView(AuditView):
     """A resource that answers with pages."""
 
+    # Columns that the resource needs of its events, beyond those that are shown.
+    needed: frozenset[str] = frozenset()
+
     def page(self, request: Request, asked: Asked, body: Any = None) -> Response:
         """
         Return the page that is asked for; the first one of a walk pins what was stored, unless that was done already.
 
         :raises InvalidCursor: for a cursor that is not good for this caller and these filters.
         """
+        return self.page_and_events(request, asked, body)[0]
+
+    def page_and_events(self, request: Request, asked: Asked, body: Any = None) -> tuple[Response, Page]:
+        """Return the page that is asked for, as `page` does, and the events that it shows as they are stored."""
         bound_to = cursors.binding(path=request.path, query=request.query_params, body=body, rights=self.rights)
         query, position = asked.query, None
         if asked.cursor is None:
@@ -36,12 +43,13 @@ class PageView(AuditView):
             place = cursors.decode(asked.cursor, bound_to=bound_to, sort=asked.sort)
             position = place.position
             query = replace(query, since=place.since, until=place.until, pinned=place.pinned)
+        include = _columns(asked) | self.needed
         found = events.page(
-            query, self.rights, sort=asked.sort, size=asked.page_size, position=position, include=_columns(asked)
+            query, self.rights, sort=asked.sort, size=asked.page_size, position=position, include=include
         )
         self.note(rows=len(found.events), asked=_noted(asked))
         asked = replace(asked, query=query)
-        return Response(
+        answer = Response(
             {
                 "results": [self._shown(event, asked) for event in found.events],
                 **self._links(request, asked, found, bound_to),
@@ -50,6 +58,7 @@ class PageView(AuditView):
                 "policy_filters": list(self.rights.policy_filters),
             }
         )
+        return answer, found
 
     def _shown(self, event: AuditLog, asked: Asked) -> dict[str, Any]:
         shown = serializers.shown(redacted(event, self.rights), include=_columns(asked))

@@ -17,7 +17,7 @@ from auditlog.api.views.lists import PageView
 from auditlog.queries import positions
 from auditlog.queries.filters import Field, Is, conjoined
 from auditlog.queries.sorting import SEQUENCE, Sort
-from auditlog.queries.units import summary
+from auditlog.queries.units import NEEDED, summary
 
 IN_ORDER = Sort(SEQUENCE, descending=False)
 KNOWN = frozenset({"action", "category", "model", *parameters.PAGING})
@@ -33,6 +33,7 @@ class UnitView(PageView):
     """Everything that one unit of work did, in order."""
 
     unit: Field
+    needed = NEEDED
 
     def work(self, request: Request, number: str) -> Response:
         """
@@ -46,10 +47,10 @@ class UnitView(PageView):
         asked = parameters.parse(query, known=KNOWN, now=timezone.now(), default_days=None, sort=IN_ORDER)
         wanted = conjoined(Is(self.unit, (number,)), asked.query.filter)
         pinned = replace(asked.query, filter=wanted, pinned=None if asked.cursor else positions.now())
-        answer = self.page(request, replace(asked, query=pinned))
-        if asked.cursor is None and not answer.data["results"]:
+        answer, page = self.page_and_events(request, replace(asked, query=pinned))
+        if asked.cursor is None and not page.events:
             raise Http404
-        found = None if asked.cursor else summary(pinned, self.rights)
+        found = None if asked.cursor else summary(pinned, self.rights, page=page)
         answer.data |= {str(self.unit): number, "summary": activities.shown_summary(found)}
         return answer
 

@@ -148,6 +148,26 @@ def test_a_unit_of_work_goes_on_in_pages(client: APIClient, store: Store) -> Non
     assert (listed(first) + listed(second), second["summary"]) == (events, None)
 
 
+def test_a_unit_adds_up_the_same_on_one_page_and_on_the_first_of_many(
+    client: APIClient, store: Store, consumer: psycopg.Connection[Any]
+) -> None:
+    clinic, billing = (shape_from(consumer, name) for name in ("clinic", "billing"))
+    done: list[dict[str, Any]] = [
+        {"object_repr": "Dr Ärzte", "shape": clinic},
+        {"object_repr": "dr byron", "shape": clinic, "action": "create"},
+        {"object_repr": "Dr Byron", "shape": clinic},
+        {"object_repr": None, "object_pk": None, "action": "access", "actor": None, "actor_id": None},
+        {"model": "billing.invoice", "shape": billing, "sequence": "00000002:1"},
+    ]
+    for number, values in enumerate(done):
+        did(store, 8 + number, **{"request_id": "r-1", "sequence": f"00000001:{number}", **values})
+    whole, *parts = (get(client, f"{API}requests/r-1/", page_size=size) for size in (5, 1, 4))
+    assert (len(whole["results"]), whole["next"], whole["summary"]["count"]) == (5, None, 5)
+    # Of several names the last one in the order of code points.
+    assert [one["object_repr"] for one in whole["summary"]["objects"]] == ["dr byron", None, "Dr Ada Byron"]
+    assert [part["summary"] for part in parts] == [whole["summary"]] * 2
+
+
 def test_a_unit_that_did_nothing_is_not_found(client: APIClient, store: Store) -> None:
     did(store, 8, request_id="r-1")
     for path in ("requests/r-2/", "transactions/1/", "requests/%00/"):

@@ -12,10 +12,12 @@ from auditlog.access.rights import Rights
 from auditlog.access.scopes import Scope
 from auditlog.context import set_actor, set_reason
 from auditlog.queries.compiler import Query
+from auditlog.queries.events import page
 from auditlog.queries.filters import Field, Is
 from auditlog.queries.objects import State, Subject, difference, state_at
 from auditlog.queries.provenance import Origin
-from auditlog.queries.units import summary
+from auditlog.queries.sorting import SEQUENCE, Sort
+from auditlog.queries.units import NEEDED, summary
 from doctors.models import Department, Doctor, Specialty
 from tests.integration.consumers.captured import project
 
@@ -98,7 +100,8 @@ def test_a_transaction_is_summed_up_with_the_database_that_numbered_it() -> None
         doctor.save()
     project()
     deed = known(doctor_of(doctor), datetime.now(UTC)).deed
-    found = summary(Query(Is(Field.TRANSACTION, (str(deed.transaction_id),))), AUDITOR)
+    query = Query(Is(Field.TRANSACTION, (str(deed.transaction_id),)))
+    found = summary(query, AUDITOR, page=page(query, AUDITOR, sort=Sort(SEQUENCE), size=10, include=NEEDED))
     touched = found.objects["doctors.doctor", str(doctor.pk)]
     assert dict(touched.actions) == {"create": 1, "update": 1}
     (source,) = found.sources
