@@ -31,6 +31,7 @@ from publishers.leases import Leases
 from publishers.metrics import GivenUp, TopicTrouble
 from publishers.outbox import SHARD, TOPIC, TRACEPARENT, Row
 from publishers.outcomes import Batch, Refused, TopicFailed, Unknown
+from publishers.pauses import Pauses
 from publishers.routes import Routes
 from publishers.scanner import SURVEY_SECONDS, Scanner, age_seconds
 from publishers.topics import Topics
@@ -40,11 +41,6 @@ log = structlog.get_logger(__name__)
 # Asked before a line is made for each event.
 DEBUG_LOG = logging.getLogger(__name__)
 
-# After something was published: what follows soon waits for no hint, where things follow one another so soon.
-SHORT_PAUSE_SECONDS = 0.004
-SOON_SECONDS = 0.02
-# Where they do not, there is time for the hint.
-LONG_PAUSE_SECONDS = 0.03
 REPORTS_SECONDS = 0.05
 HINTS_SECONDS = 0.5
 LEDGER_SECONDS = 60.0
@@ -98,8 +94,7 @@ class Relay:
         self._hints_at = self._ledger_at = 0.0
         # How long no report may come before it is said.
         self._silence_seconds = FIRST_SILENCE_SECONDS
-        self._pause_seconds = LONG_PAUSE_SECONDS
-        self._published_at = 0.0
+        self._pauses = Pauses(longest_seconds=limits.poll_seconds)
         self._trouble = Backoff(0.1, 5.0)
         self._drain_until: float | None = None
 
@@ -317,7 +312,7 @@ class Relay:
             self._wait(self._trouble.failed())
         if count:
             self._trouble.succeeded()
-            self._look_again_soon()
+            self._pauses.published()
             self._topics.worked(set(map(TOPIC, batch.published)))
             metrics.PUBLISHED.inc(count)
             metrics.DELAY_SECONDS.observe(age_seconds(batch.published))
@@ -393,17 +388,10 @@ class Relay:
 
     def _rest(self) -> None:
         """Wait for a hint that something was committed, for longer each time."""
-        until = time.monotonic() + self._pause_seconds
-        self._pause_seconds = min(self._pause_seconds * 2, self._limits.poll_seconds)
+        until = time.monotonic() + self._pauses.take()
         while (left := until - time.monotonic()) > 0 and not self._stop.is_set() and not self._leases.due():
             if self._hints.wait(min(left, SLICE_SECONDS), balance=self._leases.hurry):
                 return
-
-    def _look_again_soon(self) -> None:
-        """Note that something was published; the next look waits for a hint as long as things are apart."""
-        now = time.monotonic()
-        pause = SHORT_PAUSE_SECONDS if now - self._published_at < SOON_SECONDS else LONG_PAUSE_SECONDS
-        self._pause_seconds, self._published_at = min(pause, self._limits.poll_seconds), now
 
     def _wait(self, seconds: float) -> None:
         """Let time pass, not so long that a lease could run out, and hardly any where the process is to end."""

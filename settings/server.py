@@ -47,8 +47,8 @@ def post_worker_init(worker: Any) -> None:
     Serve the metrics on their own port (with several workers, each does, and answers for all); start a relay.
 
     Requests that wait for events answer when the worker is asked to end. No request asks the database whether an open
-    connection still is one: that is seen without. What is loaded now stays: the garbage
-    collector is told so, or it would walk through all of it time and again, and hold requests up for 60 ms each time.
+    connection still is one: that is seen without. What is loaded now stays: the garbage collector is told so, or it
+    would walk through all of it time and again, and hold requests up for 60 ms each time.
     """
     import_string("auditlog.api.waits.end_when")(lambda: not worker.alive)
     import_string("auditlog.open_connections.install")()

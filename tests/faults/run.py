@@ -7,8 +7,8 @@ import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,9 +18,10 @@ import psycopg
 from confluent_kafka.admin import AdminClient
 
 from auditlog.roles import Role
-from tests.acceptance.pipeline.books import Books, Published
+from tests.acceptance.pipeline.books import Published
 from tests.acceptance.pipeline.services import APPLICATION, AUDITOR, CONSUMER, RELAY, Service
 from tests.faults.account import Account, account
+from tests.faults.books import LastingBooks
 from tests.faults.cluster import RELAY_ENVIRONMENT
 from tests.faults.disk import SmallDisk
 from tests.faults.servers import SHOP_SETTINGS, Server, Servers
@@ -54,28 +55,10 @@ ADMIN_SECONDS = 30
 WAIT_SECONDS = 90
 READS, READ_AGAIN_SECONDS = 5, 2.0
 CHANGES = "SELECT event_id::text AS id, model, object_pk, action, m2m, before, after FROM auditlog_auditlog"
-# The headers that scenarios look at: of a million records, all would be gigabytes.
-KEPT_HEADERS = frozenset({"ce_id", "ce_later"})
 
 
 class Violation(AssertionError):
     """The service did not do what the scenario expects."""
-
-
-class LastingBooks(Books):
-    """Books that ask again where the connection was lost: a scenario may have restarted the server."""
-
-    def query(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
-        """Return the rows of a statement."""
-        try:
-            return super().query(statement, *parameters)
-        except psycopg.OperationalError:
-            self.close()
-            return super().query(statement, *parameters)
-
-    def kept(self, record: Published) -> Published:
-        """Return a record without what nobody looks at."""
-        return record._replace(headers={name: text for name, text in record.headers.items() if name in KEPT_HEADERS})
 
 
 class Run:
@@ -402,7 +385,7 @@ class Run:
             proxy = None
         return self.domain.url(role=role, database=self.database, port=None if proxy is None else proxy.port)
 
-    def _books(self, server: Server) -> Books:
+    def _books(self, server: Server) -> LastingBooks:
         url = server.url(role=Role.OWNER, database=self.database)
         return LastingBooks(url=url, bootstrap=self.servers.bootstrap, prefix=self.prefix)
 
@@ -410,26 +393,3 @@ class Run:
         return [
             row["id"] for row in self.books.query("SELECT unnest(event_ids)::text AS id FROM auditlog_outboxledger")
         ]
-
-
-@contextmanager
-def running(servers: Servers, *, folder: Path, apart: bool, scale: float) -> Iterator[Run]:
-    """Make everything sound, and run a scenario for the length of a block."""
-    servers.heal()
-    read_model = None
-    if apart:
-        read_model = servers.another()
-        read_model.start()
-        servers.make_template(read_model)
-    run = Run(servers, folder=folder, apart=read_model, scale=scale)
-    try:
-        run.deployment.wait_until(servers.are_ready, what="the servers")
-        run.make_topics()
-        yield run
-    finally:
-        run.close()
-        servers.heal()
-        run.deployment.wait_until(servers.are_ready, what="the servers")
-        run.delete_topics()
-        servers.drop_database(run.database)
-        run.cleanup.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.account import Account
-from tests.faults.run import Run, Violation, running
+from tests.faults.run import Run, Violation
 from tests.faults.servers import Servers
 
 Inject = Callable[[Run], None]
@@ -71,7 +72,7 @@ def play(played: Scenario, servers: Servers, *, folder: Path, scale: float = 1.0
 
     :raises AssertionError: if anything is not as it must be, or does not happen in time.
     """
-    with running(servers, folder=folder, apart=played.apart, scale=scale) as run:
+    with _running(servers, folder=folder, apart=played.apart, scale=scale) as run:
         played.inject(run)
         run.settle()
         run.prove()
@@ -82,3 +83,26 @@ def play(played: Scenario, servers: Servers, *, folder: Path, scale: float = 1.0
         if allowed is not None and found.duplicates_on_topics > allowed:
             raise Violation(f"{found.duplicates_on_topics} duplicates on the topics, where {allowed} are allowed")
         return Outcome(played, found, run.recovery_seconds)
+
+
+@contextmanager
+def _running(servers: Servers, *, folder: Path, apart: bool, scale: float) -> Iterator[Run]:
+    """Make everything sound, and run a scenario for the length of a block."""
+    servers.heal()
+    read_model = None
+    if apart:
+        read_model = servers.another()
+        read_model.start()
+        servers.make_template(read_model)
+    run = Run(servers, folder=folder, apart=read_model, scale=scale)
+    try:
+        run.deployment.wait_until(servers.are_ready, what="the servers")
+        run.make_topics()
+        yield run
+    finally:
+        run.close()
+        servers.heal()
+        run.deployment.wait_until(servers.are_ready, what="the servers")
+        run.delete_topics()
+        servers.drop_database(run.database)
+        run.cleanup.close()

@@ -145,7 +145,9 @@ def _produce(run: Run) -> set[tuple[str, int, int]]:
     return places
 
 
-@scenario(33, "the consumer's database away for longer than max.poll.interval", "paused, and stays in its group")
+@scenario(
+    33, "the consumer's database away for longer than max.poll.interval", "paused, and stays in its group", quick=True
+)
 def database_away(run: Run) -> None:
     consumer = run.start_consumer(
         FAULT_KAFKA=f'{{"max.poll.interval.ms": {POLL_MILLISECONDS}}}', KAFKA_SESSION_TIMEOUT_SECONDS="6"

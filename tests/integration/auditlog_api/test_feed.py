@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.core import signing
-from django.db import connections, transaction
+from django.db import connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from prometheus_client import REGISTRY
@@ -26,71 +25,14 @@ from auditlog.api import feed_cursors, waits
 from auditlog.models import AccessGrant
 from auditlog.partitions import partition_name
 from auditlog.queries import feed
-from auditlog.roles import Role
-from consumers.projector import Projector
-from consumers.records import Batch, Partition, Record
+from consumers.records import Partition
 from tests.conftest import Events, WaitUntil
 from tests.integration.auditlog_api.conftest import UserOf
-from tests.unit.consumers.builders import event, record, uuid7
+from tests.integration.auditlog_api.feeds import FEED, GROUP, TOPIC, Reader, Writer, close
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
-FEED = "/api/audit/v1/feed/"
-GROUP = "test"
-TOPIC = "audit.doctors.doctor"
 SYSTEM = Partition("audit.auditlog.system.events", 0)
 READ_OF_FEED: dict[str, Any] = {"action": "audit_log_read", "category": "read", "data": {"operation": "audit-feed"}}
-
-
-class Writer:
-    """Stores events as consumers do; with a connection of each thread that has the consumer's rights."""
-
-    def __init__(self) -> None:
-        self.positions: dict[Partition, int | None] = {}
-
-    def store(self, partition: int | Partition, count: int = 1, **audit: Any) -> list[str]:
-        """Store new events from a partition, and return their ids."""
-        place = partition if isinstance(partition, Partition) else Partition(TOPIC, partition)
-        position = self.positions.get(place)
-        records = [self.record(place, (position or 0) + number, **audit) for number in range(count)]
-        Projector(group=GROUP, alias=_writing()).store(Batch(tuple(records), {place: position}))
-        self.positions[place] = (position or 0) + count
-        return [_id_of(one) for one in records]
-
-    def repair(self, *records: Record) -> list[str]:
-        """Store what consumers had passed."""
-        with transaction.atomic(using=_writing()):
-            Projector(group=GROUP, alias="writing").store_again(records)
-        return [_id_of(one) for one in records]
-
-    def late(self, offset: int = 0) -> str:
-        """Store an event that the consumers had passed."""
-        return self.repair(self.record(Partition(TOPIC, 0), offset))[0]
-
-    @staticmethod
-    def record(place: Partition, offset: int, **audit: Any) -> Record:
-        """Return the record of a new event."""
-        at = timezone.now()
-        return record(event(at=at, event_id=str(uuid7(at)), **audit), partition=place, offset=offset)
-
-
-def _id_of(stored: Record) -> str:
-    event_id: str = json.loads(stored.value or b"")["audit"]["event_id"]
-    return event_id
-
-
-def _writing() -> str:
-    if not hasattr(connections._connections, "writing"):  # type: ignore[attr-defined]
-        connections["writing"] = connections["audit"].copy(alias="writing")
-        connections["writing"].settings_dict["USER"] = Role.CONSUMER.value
-    return "writing"
-
-
-def _close() -> None:
-    """Close the connections of this thread."""
-    connections.close_all()
-    if hasattr(connections._connections, "writing"):  # type: ignore[attr-defined]
-        connections["writing"].close()
-        del connections["writing"]
 
 
 @pytest.fixture
@@ -98,33 +40,7 @@ def writer(new_partitions_go: None, settings: Any) -> Iterator[Writer]:
     """Who stores events."""
     settings.KAFKA_CONSUMER_GROUP = GROUP
     yield Writer()
-    _close()
-
-
-class Reader:
-    """A program that follows the feed."""
-
-    def __init__(self, client: APIClient, **query: Any) -> None:
-        self.client = client
-        self.query = query
-        self.answer: dict[str, Any] = {}
-        self.seen: list[dict[str, Any]] = []
-
-    def read(self, **query: Any) -> list[str]:
-        """Return the ids of the next answer."""
-        answer = self.client.get(FEED, {**self.query, **query})
-        assert answer.status_code == 200, answer.content
-        self.answer = answer.json()
-        self.query["after"] = self.answer["after"]
-        self.seen += self.answer["results"]
-        return [one["event_id"] for one in self.answer["results"]]
-
-    def read_all(self) -> list[str]:
-        """Read until nothing more is stored."""
-        found = self.read()
-        while self.answer["has_more"]:
-            found += self.read()
-        return found
+    close()
 
 
 def test_the_feed_begins_now_or_at_the_beginning(client: APIClient, writer: Writer) -> None:
@@ -181,7 +97,7 @@ def _in_thread(work: Any) -> list[str]:
     try:
         return list(work())
     finally:
-        _close()
+        close()
 
 
 def test_a_busy_partition_and_a_long_repair_keep_nobody_waiting(client: APIClient, writer: Writer) -> None:

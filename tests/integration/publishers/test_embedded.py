@@ -24,7 +24,7 @@ def started(
 ) -> Iterator[None]:
     """A relay of this process that hears nothing but its commits, and looks by itself once a minute."""
     for name in ("SHORT_PAUSE_SECONDS", "LONG_PAUSE_SECONDS"):
-        monkeypatch.setattr(f"publishers.relay.{name}", 60.0)
+        monkeypatch.setattr(f"publishers.pauses.{name}", 60.0)
     settings.RELAY_DATABASE_URL = role_url(Role.RELAY)
     settings.DATABASE_BEHIND_PGBOUNCER = True
     settings.RELAY_POLL_MAX_MILLISECONDS = 60_000

@@ -143,7 +143,7 @@ def test_an_idle_relay_that_hardly_polls_publishes_a_commit_at_once(
     outbox.add(topic, "1")
     wait_for_empty()
     # It has rested for longer each time, and would look again in an hour.
-    wait_until(lambda: relay.relay._pause_seconds > 5)
+    wait_until(lambda: relay.relay._pauses.seconds > 5)
     (event,) = outbox.add(topic, "1")
     waker.wake(using="default")
     wait_until(lambda: event.id in outbox.ledger(), timeout=2)
