@@ -22,10 +22,8 @@ def bounded(*, using: str = READ_MODEL_ALIAS) -> Iterator[None]:
     A transaction: the limit is its own, so that nothing of it stays with a pooled session.
     """
     milliseconds = round(getattr(settings, "AUDITLOG_QUERY_TIMEOUT_SECONDS", DEFAULT_SECONDS) * 1000)
-    connection = connections[using]
     with transaction.atomic(using=using):
-        # BEGIN and the limit go to the server together.
-        with connection.wrap_database_errors, connection.connection.pipeline(), connection.cursor() as cursor:
+        with connections[using].cursor() as cursor:
             cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
         yield
 

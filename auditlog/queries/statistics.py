@@ -87,10 +87,12 @@ SELECT width_bucket(at, %s::timestamptz[]), sum(events), min(at) FROM ({counted}
 GROUP BY 1 ORDER BY 1
 """
 FACETS = """
-WITH counted (at, events{names}) AS MATERIALIZED ({counted})
+WITH counted (at, events, {names}) AS MATERIALIZED ({counted})
 SELECT -1, NULL, coalesce(sum(events), 0), 0, 0, min(at) FROM counted
 {facets}
 """
+# Rollups of many hours are far fewer once the hours are left out: few enough to be kept in memory for each facet.
+WHOLE = "SELECT min(at), sum(events), {names} FROM ({counted}) hours (at, events, {names}) GROUP BY {names}"
 # The most frequent values of one dimension; how many values there are, and how often they occur together.
 FACET = """
 UNION ALL
@@ -167,10 +169,11 @@ def histogram(query: Query, rights: Rights, spans: Buckets) -> Histogram:
 def facets(query: Query, rights: Rights, dimensions: Sequence[Dimension], *, limit: int) -> Facets:
     """Return the most frequent values of each dimension."""
     numbered = list(enumerate(dimensions))
-    names = "".join(f", f{number}" for number, _ in numbered)
+    names = ", ".join(f"f{number}" for number, _ in numbered)
     parts = "".join(FACET.format(number=number, values=_values(number, dimension)) for number, dimension in numbered)
     counted = _counted(query, rights, dimensions)
-    statement = FACETS.format(names=names, counted=counted.sql, facets=parts)
+    sql = WHOLE.format(names=names, counted=counted.sql) if counted.source is Source.ROLLUP else counted.sql
+    statement = FACETS.format(names=names, counted=sql, facets=parts)
     rows = _fetch(statement, [*counted.parameters, *[limit] * len(numbered)])
     total = next(counted.total(int(row[2]), row[5]) for row in rows if row[0] == -1)
     return Facets({dimension: _facet(rows, number) for number, dimension in numbered}, total)
