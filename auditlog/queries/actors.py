@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +15,10 @@ from django.db.models import Count, DateTimeField, F, Func, IntegerField, Max, M
 from django.utils import timezone
 
 from auditlog.access.rights import Rights
+from auditlog.models import AuditLog
 from auditlog.queries import compiler
 from auditlog.queries.compiler import Query
+from auditlog.queries.events import Page
 from auditlog.queries.filters import Both, Either, Field, Filter, Is
 from auditlog.queries.stretches import stretches
 from auditlog.topics import SYSTEM_MODEL
@@ -25,6 +28,8 @@ USER: Final = "user:"
 RESOLUTION: Final = timedelta(microseconds=1)
 # Groups of day, session, action and category that are told apart.
 MOST_GROUPS: Final = 5_000
+# Columns that a page must hold for its events to be added up, beyond those that are shown.
+NEEDED: Final = frozenset({"session"})
 
 
 @dataclass(slots=True)
@@ -50,7 +55,9 @@ class Tally:
 
 @dataclass(slots=True)
 class Activity:
-    """What an actor did: in all, by day, and on each day by session; None stands for what had no session."""
+    """
+    What an actor did: in all, by day, and on each day by session, newest first; None stands for what had no session.
+    """
 
     total: Tally = field(default_factory=Tally)
     days: dict[date, Tally] = field(default_factory=dict)
@@ -102,17 +109,23 @@ def beginning(day: date, *, zone: tzinfo) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
-def activity(query: Query, rights: Rights, *, days: Sequence[date], zone: tzinfo) -> Activity:
+def activity(query: Query, rights: Rights, *, days: Sequence[date], zone: tzinfo, page: Page) -> Activity:
     """
     Return what the events of a query add up to, which are all on one of these days of a time zone.
 
-    Where days begin is worked out here: the database's zones may be others, and have other names.
+    `page` is its first, with the columns NEEDED, newest first; one statement where it is not all there is. Where days
+    begin is worked out here: the database's zones may be others, and have other names.
     """
-    begin = Value([beginning(day, zone=zone) for day in days], ArrayField(DateTimeField()))
-    groups = (
+    begin = [beginning(day, zone=zone) for day in days]
+    alone = (_alone(event, begin) for event in page.events)
+    return added_up(_groups(query, rights, begin) if page.has_next else alone, days=days)
+
+
+def _groups(query: Query, rights: Rights, begin: Sequence[datetime]) -> Iterable[Mapping[str, Any]]:
+    return (
         compiler.rows(query, rights)
         .order_by()
-        .annotate(day=_Place(F("occurred_at"), begin))
+        .annotate(day=_Place(F("occurred_at"), Value(begin, ArrayField(DateTimeField()))))
         .values("day", "session", "action", "category")
         .annotate(
             count=Count("event_id"),
@@ -120,13 +133,26 @@ def activity(query: Query, rights: Rights, *, days: Sequence[date], zone: tzinfo
             last_at=Max("occurred_at"),
             addresses=ArrayAgg("remote_addr", distinct=True, filter=Q(remote_addr__isnull=False)),
         )
-        .order_by("-day", "session", "action", "category")[: MOST_GROUPS + 1]
+        .order_by("-day", "-last_at", "session", "action", "category")[: MOST_GROUPS + 1]
     )
-    return added_up(groups, days=days)
+
+
+def _alone(event: AuditLog, begin: Sequence[datetime]) -> Mapping[str, Any]:
+    """Return the group of one event."""
+    return {
+        "day": bisect_right(begin, event.occurred_at),
+        "session": event.session,
+        "action": event.action,
+        "category": event.category,
+        "count": 1,
+        "first_at": event.occurred_at,
+        "last_at": event.occurred_at,
+        "addresses": [event.remote_addr] if event.remote_addr is not None else [],
+    }
 
 
 def added_up(groups: Iterable[Mapping[str, Any]], *, days: Sequence[date]) -> Activity:
-    """Return the sums of groups, newest day first; of more than MOST_GROUPS the rest is left out, and that is said."""
+    """Return the sums of groups, newest first; of more than MOST_GROUPS the rest is left out, and that is said."""
     found = Activity()
     for number, group in enumerate(groups):
         if number == MOST_GROUPS:

@@ -22,8 +22,9 @@ from auditlog.api.schema import PAGING
 from auditlog.api.views.base import PROBLEMS, TEXT
 from auditlog.api.views.lists import PageView
 from auditlog.queries import positions
-from auditlog.queries.actors import activity, acts_of, beginning, days_between
+from auditlog.queries.actors import NEEDED, activity, acts_of, beginning, days_between
 from auditlog.queries.compiler import Query
+from auditlog.queries.events import Page
 from auditlog.queries.filters import conjoined
 
 LONGEST_DAYS = 31
@@ -42,6 +43,7 @@ class ActorActivity(PageView):
     """What one actor did."""
 
     cost = 2
+    needed = NEEDED
 
     @extend_schema(
         operation_id="audit_actor_activity",
@@ -62,16 +64,17 @@ class ActorActivity(PageView):
         asked = _within(asked, _window(request, asked, zone, now))
         wanted = conjoined(acts_of(actor_id, self.rights), asked.query.filter)
         query = replace(asked.query, filter=wanted, pinned=None if asked.cursor else positions.now())
-        answer = self.page(request, replace(asked, query=query))
-        answer.data |= {"actor_id": actor_id, "timezone": str(zone), "summary": self._summary(asked, query, zone)}
+        answer, page = self.page_and_events(request, replace(asked, query=query))
+        summary = self._summary(asked, query, zone, page)
+        answer.data |= {"actor_id": actor_id, "timezone": str(zone), "summary": summary}
         return answer
 
-    def _summary(self, asked: Asked, query: Query, zone: tzinfo) -> dict[str, Any] | None:
+    def _summary(self, asked: Asked, query: Query, zone: tzinfo, page: Page) -> dict[str, Any] | None:
         window = asked.window
         if asked.cursor is not None or window.since is None or window.until is None:
             return None
         days = days_between(window.since, window.until, zone=zone)
-        return activities.shown_activity(activity(query, self.rights, days=days, zone=zone))
+        return activities.shown_activity(activity(query, self.rights, days=days, zone=zone, page=page))
 
 
 def _zone(request: Request) -> tzinfo:

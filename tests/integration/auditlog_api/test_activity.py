@@ -122,6 +122,21 @@ def test_a_day_that_cannot_be_is_pointed_at(client: APIClient, query: dict[str, 
     assert [(error["pointer"], error["code"]) for error in answer.json()["errors"]] == [(pointer, code)]
 
 
+def test_a_day_adds_up_the_same_on_one_page_and_on_the_first_of_many(client: APIClient, store: Store) -> None:
+    did(store, 8, session="s2", remote_addr="192.0.2.9")
+    did(store, 9, session="s1", remote_addr="2001:db8::7", action="create")
+    did(store, 10, session=None, action="access", category="read")
+    did(store, 11, session="s1", remote_addr="192.0.2.7")
+    # On the day after, where the reader is.
+    did(store, 23, session="s2")
+    query = {"from": DAY.isoformat(), "to": (DAY + timedelta(days=1)).isoformat(), "timezone": "Europe/Oslo"}
+    whole, *parts = (get(client, ACTIVITY, page_size=size, **query) for size in (5, 1, 4))
+    assert (len(whole["results"]), whole["next"], whole["summary"]["total"]["count"]) == (5, None, 5)
+    days = whole["summary"]["days"]
+    assert [[session["session"] for session in day["sessions"]] for day in days] == [["s2"], ["s1", None, "s2"]]
+    assert [part["summary"] for part in parts] == [whole["summary"]] * 2
+
+
 def test_a_request_shows_everything_that_it_did_in_order(client: APIClient, store: Store) -> None:
     unit = {"request_id": "r-1", "transaction_id": "774"}
     # By the clock the second came first.
