@@ -57,7 +57,7 @@ QUICK_PAIRS = 3
 BYTES_PER_ROW = 3_000
 LOG_BYTES = 5 * 10**9
 MILLISECONDS = 1_000
-# As the local stack serves it.
+# Processes, not threads: see docs/explanation/performance.md.
 WORKERS, THREADS = 3, 1
 # What a caller may ask in a minute is not what is measured.
 NO_LIMIT = {"AUDITLOG_RATE_LIMIT_TOKENS": 100_000_000}
