@@ -252,7 +252,7 @@ def _pair(reader: psycopg.Connection[Any], client: Client, local: APIClient, pat
         answer = local.get(path)
     if answer.status_code != 200:
         raise DevstackError(f"{path} was answered by {answer.status_code} in this process")
-    statements = [query["sql"] for query in captured if query["sql"].lstrip("( ").startswith(("SELECT", "WITH"))]
+    statements = [query["sql"] for query in captured if query["sql"].lstrip("( \n").startswith(("SELECT", "WITH"))]
     request = client.get(path).milliseconds
     started = time.perf_counter()
     for statement in statements:
