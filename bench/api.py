@@ -187,8 +187,8 @@ def _mixed(
         return [(each.name, path) for each in questions for path in _paths(each, reader, client, log, number, seed)]
 
     # So that connections are made and caches are warm; about other events than those that are measured. A broker that
-    # was just started compiles its code for a minute, on as much of the machine as it can get.
-    client.at_rate([path for _name, path in paths(max(1, count // 3), 0)], per_second=per_second)
+    # was just started compiles its code for minutes, on as much of the machine as it can get.
+    client.at_rate([path for _name, path in paths(count, 0)], per_second=per_second)
     order = paths(count, 1)
     random.Random(2).shuffle(order)
     found: dict[str, list[Answer]] = {}
