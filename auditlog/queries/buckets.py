@@ -64,6 +64,17 @@ def buckets(since: datetime, until: datetime, *, width: Width, zone: tzinfo) -> 
     raise TooManyBuckets
 
 
+def nearest_hour(at: datetime, *, now: datetime) -> datetime:
+    """
+    Return the full hour (UTC) from which the fewer events are expected up to an instant, or from it on.
+
+    By the time between, of which that to come has hardly any: of the present hour it is the next one.
+    """
+    start = at.replace(minute=0, second=0, microsecond=0)
+    end = start + HOUR
+    return end if start < at and at - start > min(end, now) - at else start
+
+
 def _suitable(span: timedelta) -> Width:
     for width, longest in ((Width.HOUR, HOURLY), (Width.DAY, DAILY), (Width.WEEK, WEEKLY)):
         if span <= longest:

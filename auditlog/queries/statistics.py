@@ -1,14 +1,15 @@
 """
 Counts of the events that a query has: over time, and by what they have in common.
 
-Out of the rollups where these can tell what is asked; the hours at both ends of the window, of which only a part is
-asked for, are counted from the events. Everything else is counted from the events, of which the newest are taken where
-there are very many. One statement for each answer, so one snapshot: an event is counted once.
+Out of the rollups where these can tell what is asked. Of an hour at an end of the window, of which only a part is asked
+for, the smaller part is read: its events are added, or taken off what the rollups say of the whole hour. Everything
+else is counted from the events, of which the newest are taken where there are very many. One statement for each
+answer, so one snapshot: an event is counted once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -17,13 +18,14 @@ from typing import Any, Final
 from django.contrib.postgres.fields import ArrayField
 from django.db import connections
 from django.db.models import Case, Expression, F, Func, QuerySet, TextField, Value, When
+from django.utils import timezone
 
 from auditlog.access.redaction import NAMINGS, hidden_field_q
 from auditlog.access.rights import Rights
 from auditlog.models import Rollup, RollupBacklog
 from auditlog.partitions import month_of
 from auditlog.queries import compiler
-from auditlog.queries.buckets import HOUR, Buckets
+from auditlog.queries.buckets import Buckets, nearest_hour
 from auditlog.queries.compiler import Query
 from auditlog.queries.counts import CountKind
 from auditlog.queries.filters import Field, Is, StartsWith, conditions, conjoined
@@ -92,7 +94,11 @@ SELECT -1, NULL, coalesce(sum(events), 0), 0, 0, min(at) FROM counted
 {facets}
 """
 # Rollups of many hours are far fewer once the hours are left out: few enough to be kept in memory for each facet.
-WHOLE = "SELECT min(at), sum(events), {names} FROM ({counted}) hours (at, events, {names}) GROUP BY {names}"
+# What only the part of an hour has that is not asked for adds up to nothing.
+WHOLE = """
+SELECT min(at), sum(events), {names} FROM ({counted}) hours (at, events, {names})
+GROUP BY {names} HAVING sum(events) <> 0
+"""
 # The most frequent values of one dimension; how many values there are, and how often they occur together.
 FACET = """
 UNION ALL
@@ -200,7 +206,7 @@ def _counted(
     query: Query, rights: Rights, dimensions: Sequence[Dimension], *, are_whole_hours: bool = True
 ) -> _Counted:
     columns = [_column(dimension, rights) for dimension in dimensions]
-    hours = _whole_hours(query)
+    hours = _rolled_hours(query)
     if hours is None or not are_whole_hours or not _are_rolled(query, rights, dimensions):
         rows = compiler.rows(query, rights).order_by("-occurred_at")
         sql, parameters = _sql(rows.values_list("occurred_at", Value(1), *columns)[:MOST_ROWS])
@@ -213,9 +219,9 @@ def _counted(
         at__gte=first,
         at__lt=last,
     )
-    ends = (replace(query, until=first), replace(query, since=last))
     parts = [_sql(rolled.values_list("at", "events", *columns))] + [
-        _sql(compiler.rows(end, rights).values_list("occurred_at", Value(1), *columns)) for end in ends
+        _sql(compiler.rows(part, rights).values_list("occurred_at", Value(sign), *columns))
+        for part, sign in _parts_of_hours(query, first, last)
     ]
     joined = " UNION ALL ".join(f"({sql})" for sql, _ in parts)
     return _Counted(joined, tuple(value for _, values in parts for value in values), Source.ROLLUP)
@@ -230,18 +236,25 @@ def _column(dimension: Dimension, rights: Rights) -> str | Expression:
     return Case(When(hidden_field_q(rights, NAMINGS[column]), then=nothing), default=F(column))
 
 
-def _whole_hours(query: Query) -> tuple[datetime, datetime] | None:
-    """Return the first and the end of the last hour that are inside of the window; None where none is."""
+def _rolled_hours(query: Query) -> tuple[datetime, datetime] | None:
+    """Return the first and the end of the last hour of the rollups that are nearest to the window; None if none are."""
     if query.since is None or query.until is None:
         return None
-    first, last = _hour_of(query.since), _hour_of(query.until)
-    if first < query.since:
-        first += HOUR
+    now = timezone.now()
+    first, last = nearest_hour(query.since, now=now), nearest_hour(query.until, now=now)
     return (first, last) if first < last else None
 
 
-def _hour_of(at: datetime) -> datetime:
-    return at.replace(minute=0, second=0, microsecond=0)
+def _parts_of_hours(query: Query, first: datetime, last: datetime) -> Iterator[tuple[Query, int]]:
+    """Yield what the window has besides these hours, to be added (1), and what these have besides it (-1)."""
+    for since, until, sign in (
+        (query.since, first, 1),
+        (first, query.since, -1),
+        (query.until, last, -1),
+        (last, query.until, 1),
+    ):
+        if since is not None and until is not None and since < until:
+            yield replace(query, since=since, until=until), sign
 
 
 def _are_rolled(query: Query, rights: Rights, dimensions: Sequence[Dimension]) -> bool:

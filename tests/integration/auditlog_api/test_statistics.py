@@ -74,7 +74,15 @@ def test_a_histogram_fills_the_hours_without_events_and_counts_parts_of_hours_ex
     assert asked(client, "histogram", bucket="hour", **later)["count"]["value"] == 5
 
 
-def test_rollups_and_events_give_the_same_answer(client: APIClient, events: None, connect_as: ConnectAs) -> None:
+@pytest.mark.parametrize(
+    ("first", "last"),
+    # Minutes from noon: full hours, and parts of hours that are added or taken off, at either end, within one hour.
+    [(-150, 120), (-180, 180), (-149, 59), (-130, 100), (-155, 110), (-62, -1), (-59, 119), (2, 59), (0, 1)],
+)
+def test_rollups_and_events_give_the_same_answer(
+    client: APIClient, events: None, connect_as: ConnectAs, first: int, last: int
+) -> None:
+    window = {"from": (NOON + timedelta(minutes=first)).isoformat(), "to": (NOON + timedelta(minutes=last)).isoformat()}
     queries: list[dict[str, Any]] = [
         {},
         {"actor": "7"},
@@ -87,21 +95,47 @@ def test_rollups_and_events_give_the_same_answer(client: APIClient, events: None
     def answers() -> list[Any]:
         return [
             [
-                asked(client, "histogram", bucket="hour", **query, **ACROSS)["buckets"],
-                asked(client, "facets", fields="actor,action,category,model", **query, **ACROSS)["facets"],
-                asked(client, "top", by="actor", **query, **ACROSS)["results"],
+                asked(client, "histogram", bucket="hour", **query, **window)["buckets"],
+                asked(client, "facets", fields="actor,action,category,model", **query, **window)["facets"],
+                asked(client, "top", by="actor", **query, **window)["results"],
             ]
             for query in queries
         ]
 
     from_rollups = answers()
-    assert asked(client, "top", by="actor", **ACROSS)["source"] == "rollup"
+    # A window of one minute is no hour.
+    source = "rows" if last - first == 1 else "rollup"
+    assert asked(client, "top", by="actor", **window)["source"] == source
     connect_as(Role.OWNER).execute("INSERT INTO auditlog_rollupbacklog (month) VALUES (%s)", [month_of(NOON)])
-    assert asked(client, "top", by="actor", **ACROSS)["source"] == "rows"
+    assert asked(client, "top", by="actor", **window)["source"] == "rows"
     assert answers() == from_rollups
     connect_as(Role.OWNER).execute("UPDATE auditlog_rollupbacklog SET month = '2001-01-01T00:00:00Z'")
-    assert asked(client, "top", by="actor", **ACROSS)["source"] == "rollup"
+    assert asked(client, "top", by="actor", **window)["source"] == source
     assert RollupBacklog.objects.count() == 1
+
+
+def test_of_a_part_of_an_hour_the_smaller_side_is_read(client: APIClient, events: None, connect_as: ConnectAs) -> None:
+    def count(first: int, last: int) -> int:
+        window = {"from": NOON + timedelta(minutes=first), "to": NOON + timedelta(minutes=last)}
+        value: int = asked(client, "top", by="actor", **{name: at.isoformat() for name, at in window.items()})["count"][
+            "value"
+        ]
+        return value
+
+    assert (count(0, 70), count(0, 119), count(-149, 0), count(-100, 0)) == (2, 2, 2, 1)
+    # What comes from the rollups is ten times as much now.
+    connect_as(Role.OWNER).execute("UPDATE auditlog_rollup SET events = events * 10")
+    assert (count(0, 70), count(0, 119), count(-149, 0), count(-100, 0)) == (20, 29, 11, 10)
+
+
+def test_the_present_hour_is_not_read_event_by_event(client: APIClient, store: Store, connect_as: ConnectAs) -> None:
+    now = datetime.now(UTC)
+    store(occurred_at=now - timedelta(seconds=1))
+    connect_as(Role.OWNER).execute("UPDATE auditlog_rollup SET events = events * 10")
+    assert asked(client, "top", by="model")["count"]["value"] == 10
+    # Somebody's clock is ahead: what is later than now may be in the hour, and is not in the window.
+    store(occurred_at=now + timedelta(seconds=90))
+    assert asked(client, "top", by="model")["count"]["value"] == 10
 
 
 def test_the_most_frequent_values_are_named_and_the_others_are_counted(client: APIClient, events: None) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditlog.queries.buckets import Buckets, TooManyBuckets, Width, buckets
+from auditlog.queries.buckets import Buckets, TooManyBuckets, Width, buckets, nearest_hour
 from tests.unit.consumers.builders import LAW
 
 VIENNA, CAIRO, KOLKATA = ZoneInfo("Europe/Vienna"), ZoneInfo("Africa/Cairo"), ZoneInfo("Asia/Kolkata")
@@ -81,3 +81,23 @@ def test_buckets_cover_the_window_in_order(since: datetime, hours: float, width:
     assert all(start < end for start, end in zip(found.starts, ends, strict=True))
     assert all(start < until for start in found.starts)
     assert all(end > since for end in ends)
+
+
+@pytest.mark.parametrize(
+    ("minute", "now", "hour"),
+    [
+        ("12:00", "20:00", "12:00"),
+        ("12:30", "20:00", "12:00"),
+        ("12:31", "20:00", "13:00"),
+        # The present hour has nothing after now, which is where most windows end.
+        ("12:05", "12:05", "13:00"),
+        ("12:05", "12:09", "13:00"),
+        ("12:05", "12:30", "12:00"),
+        ("12:00", "12:00", "12:00"),
+        ("12:00", "11:30", "12:00"),
+        ("12:01", "11:30", "13:00"),
+    ],
+)
+def test_the_nearest_hour_is_where_the_fewer_events_are_between(minute: str, now: str, hour: str) -> None:
+    found = nearest_hour(at(f"2026-11-25T{minute}"), now=at(f"2026-11-25T{now}"))
+    assert found == at(f"2026-11-25T{hour}")
