@@ -46,6 +46,7 @@ COUNT = f"""
 INSERT INTO auditlog_rollup (at, by_actor, model, action, category, actor_id, events, compacted)
 SELECT *, true FROM ({COUNTED}) counted ORDER BY at, by_actor, model, action, category, actor_id
 """
+ANALYZE = "ANALYZE auditlog_rollup"
 DONE = "DELETE FROM auditlog_rollupbacklog WHERE month = %(since)s"
 # Both in one statement, so in one snapshot.
 DIFFERENCES = f"""
@@ -115,6 +116,12 @@ def rebuild(connection: BaseDatabaseWrapper, month: datetime) -> None:
         cursor.execute(EXCLUDE_OTHERS)
         for statement in (FORGET, COUNT, DONE):
             cursor.execute(statement, _bounds(month))
+
+
+def analyze(connection: BaseDatabaseWrapper) -> None:
+    """Let the planner know at once how many rows there are: autovacuum comes by later, and statistics are asked now."""
+    with connection.cursor() as cursor:
+        cursor.execute(ANALYZE)
 
 
 def differences(connection: BaseDatabaseWrapper, month: datetime) -> list[Difference]:

@@ -62,17 +62,23 @@ def month(text: str) -> datetime:
 
 
 def _compact(connection: BaseDatabaseWrapper, _options: dict[str, Any]) -> tuple[dict[str, Any], bool]:
-    rebuilt: list[str] = []
-    done = _each(rollups.backlog(connection), rebuilt, lambda at: rollups.rebuild(connection, at), form=MONTH)
+    rebuilt, done = _counted_anew(connection, rollups.backlog(connection))
     hours: list[str] = []
     done = done and _each(rollups.fresh_hours(connection), hours, lambda at: rollups.compact(connection, at))
     return {"rebuilt": rebuilt, "compacted_hours": len(hours)}, done
 
 
 def _rebuild(connection: BaseDatabaseWrapper, options: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    rebuilt, done = _counted_anew(connection, _months(connection, options))
+    return {"rebuilt": rebuilt}, done
+
+
+def _counted_anew(connection: BaseDatabaseWrapper, wanted: Iterable[datetime]) -> tuple[list[str], bool]:
     rebuilt: list[str] = []
-    wanted = _months(connection, options)
-    return {"rebuilt": rebuilt}, _each(wanted, rebuilt, lambda at: rollups.rebuild(connection, at), form=MONTH)
+    done = _each(wanted, rebuilt, lambda at: rollups.rebuild(connection, at), form=MONTH)
+    if rebuilt:
+        rollups.analyze(connection)
+    return rebuilt, done
 
 
 def _verify(connection: BaseDatabaseWrapper, options: dict[str, Any]) -> tuple[dict[str, Any], bool]:

@@ -244,6 +244,17 @@ def test_wrong_counts_are_found_and_counted_anew(read_model: None, projector: Pr
     assert run("verify")["differences"] == []
 
 
+def test_the_planner_knows_how_many_counts_there_are_as_soon_as_they_are_made(
+    read_model: None, projector: Projector
+) -> None:
+    projector.store(Batch((at_hour(0), at_hour(1, hours=1), at_hour(2, hours=2)), {ONE: None}))
+    execute("TRUNCATE auditlog_rollup")
+    run("rebuild")
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT reltuples FROM pg_class WHERE oid = 'auditlog_rollup'::regclass")
+        assert cursor.fetchone() == (6.0,)
+
+
 def test_an_event_of_the_last_instant_of_a_month_is_counted_there(read_model: None) -> None:
     first = month_of(timezone.now())
     before = first - timedelta(microseconds=1)
