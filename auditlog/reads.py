@@ -15,6 +15,7 @@ import structlog
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
 from auditlog import context, metrics
+from auditlog.access.rights import PRINCIPAL_CHARACTERS
 from auditlog.capture.messages import append_system
 from auditlog.errors import AuditlogError
 from auditlog.text import clean, encode
@@ -27,7 +28,6 @@ ACTIONS = (Action.AUDIT_LOG_READ, Action.AUDIT_LOG_EXPORTED, Action.AUDIT_LOG_RE
 # Bytes of the JSON text of what was asked, beyond which its beginning and a digest are kept.
 ASKED_BYTES = 4_000
 PATH_CHARACTERS = 512
-NAME_CHARACTERS = 255
 FIRST_ERROR = 400
 # Answers that tell of somebody who tries what is not his.
 SUSPECT_STATUSES = frozenset({403, 404})
@@ -76,7 +76,7 @@ class Read:
         """Return `audit.data` of the event."""
         return {
             "operation": self.operation,
-            "principal": self.principal and clean(self.principal, limit=NAME_CHARACTERS),
+            "principal": self.principal and clean(self.principal, limit=PRINCIPAL_CHARACTERS),
             "method": self.method,
             "path": clean(self.path, limit=PATH_CHARACTERS),
             "asked": bounded(self.asked),
@@ -121,7 +121,7 @@ def put(
             data=data,
             reason=reason,
             text=operation,
-            key=key and clean(key, limit=NAME_CHARACTERS),
+            key=key and clean(key, limit=PRINCIPAL_CHARACTERS),
         )
     except Error as exc:
         raise _unrecorded(operation, type(exc).__name__) from exc

@@ -23,6 +23,8 @@ RESTRICTED_CLASSES = frozenset(
     }
 )
 DIGEST_CHARACTERS = 32
+# Of a principal: what the event of a call holds of it, so that no two callers have one name there.
+PRINCIPAL_CHARACTERS = 512
 # Where a request keeps the rights of its caller.
 FOUND = "_auditlog_rights"
 

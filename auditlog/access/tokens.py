@@ -13,8 +13,9 @@ from jwt.exceptions import PyJWTError
 
 from auditlog.access.key_sets import KeySet
 from auditlog.access.reach import Reach
-from auditlog.access.rights import Rights
+from auditlog.access.rights import PRINCIPAL_CHARACTERS, Rights
 from auditlog.access.scopes import Scope
+from auditlog.text import clean
 
 # Longer ones are refused before anything is parsed.
 LARGEST_TOKEN_CHARACTERS = 8_192
@@ -111,10 +112,13 @@ def verified(token: str, issuer: Issuer) -> tuple[TokenHolder, TokenCredential]:
     if not isinstance(subject, str) or not 1 <= len(subject) <= LONGEST_SUBJECT:
         raise TokenRefused
     # A subject is one at its issuer only, and never the key of a user of ours.
-    identity = f"{issuer.issuer}#{subject}"
+    identity = f"{issuer.issuer}#{_storable(subject)}"
+    principal = f"oidc:{identity}"
+    if len(principal) > PRINCIPAL_CHARACTERS:
+        raise TokenRefused
     name = claims.get(issuer.name_claim)
     reach = _reach(claims, issuer)
-    rights = Rights(f"oidc:{identity}", reach.scopes, identity, reach.models, reach.labels)
+    rights = Rights(principal, reach.scopes, identity, reach.models, reach.labels)
     return TokenHolder(identity, name if isinstance(name, str) and name else subject), TokenCredential(rights)
 
 
@@ -160,5 +164,12 @@ def _reach(claims: Mapping[str, Any], issuer: Issuer) -> Reach:
 def _words(claim: Any) -> list[str]:
     """Return a claim that is a list of text, or text separated by blanks."""
     if isinstance(claim, str):
-        return claim.split()
-    return [word for word in claim if isinstance(word, str)] if isinstance(claim, list) else []
+        return _storable(claim).split()
+    return [_storable(word) for word in claim if isinstance(word, str)] if isinstance(claim, list) else []
+
+
+def _storable(text: str) -> str:
+    """Return a text; refuse the token where no database could hold it: NUL, or half of a letter."""
+    if clean(text) != text:
+        raise TokenRefused
+    return text

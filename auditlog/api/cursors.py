@@ -1,4 +1,4 @@
-"""Signed positions in a list of events, good for the caller, the filters and the time that they were made for."""
+"""Sealed positions in a list of events, good for the caller, the filters and the time that they were made for."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.core import signing
 from django.http import QueryDict
 
 from auditlog.access.rights import Rights
+from auditlog.api import sealing
 from auditlog.api.problems import InvalidCursor
 from auditlog.queries import positions
 from auditlog.queries.events import Position
@@ -55,7 +55,7 @@ def encode(place: Place, *, bound_to: str) -> str:
         *window,
         place.pinned and place.pinned.to_text(),
     ]
-    return signing.dumps(content, salt=SALT, compress=True)
+    return sealing.seal(content, salt=SALT)
 
 
 def decode(cursor: str, *, bound_to: str, sort: Sort) -> Place:
@@ -65,13 +65,13 @@ def decode(cursor: str, *, bound_to: str, sort: Sort) -> Place:
     :raises InvalidCursor: if it is forged, garbled, too old, another caller's, or made for other filters.
     """
     try:
-        content = signing.loads(cursor, salt=SALT, max_age=settings.AUDITLOG_CURSOR_SECONDS)
+        content = sealing.unseal(cursor, salt=SALT, max_age=settings.AUDITLOG_CURSOR_SECONDS)
         owner, key, event_id, backwards, since, until, pinned = content
         position = Position(datetime.fromisoformat(key) if sort.name in TIMES else key, uuid.UUID(event_id), backwards)
         lower, upper = (datetime.fromisoformat(at) if at else None for at in (since, until))
         place = Place(position, lower, upper, pinned and positions.Position.from_text(pinned))
-    # After the signature: a cursor of another version of this service.
-    except (signing.BadSignature, ValueError, TypeError, AttributeError) as exc:
+    # Sealed nowhere else, or by another version of this service.
+    except (ValueError, TypeError, AttributeError) as exc:
         raise InvalidCursor from exc
     if owner != bound_to:
         raise InvalidCursor

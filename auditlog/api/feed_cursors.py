@@ -1,4 +1,4 @@
-"""Signed places in the feed, good for the caller and the filters that they were made for."""
+"""Sealed places in the feed, good for the caller and the filters that they were made for."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import hashlib
 import json
 import uuid
 
-from django.core import signing
 from django.http import QueryDict
 
+from auditlog.api import sealing
 from auditlog.api.problems import InvalidCursor
 from auditlog.queries.feed import Place
 from auditlog.queries.positions import Position
@@ -30,7 +30,7 @@ def encode(place: Place, *, bound_to: str) -> str:
     """Return a cursor."""
     late_event = place.late_event and str(place.late_event)
     content = [bound_to, place.seen.to_text(), list(place.turn), late_event]
-    return signing.dumps(content, salt=SALT, compress=True)
+    return sealing.seal(content, salt=SALT)
 
 
 def decode(cursor: str, *, bound_to: str) -> Place:
@@ -40,11 +40,11 @@ def decode(cursor: str, *, bound_to: str) -> Place:
     :raises InvalidCursor: if it is forged, garbled, too old, another caller's, or made for other filters.
     """
     try:
-        owner, seen, turn, late_event = signing.loads(cursor, salt=SALT, max_age=LIFETIME_SECONDS)
+        owner, seen, turn, late_event = sealing.unseal(cursor, salt=SALT, max_age=LIFETIME_SECONDS)
         topic, partition = turn
         place = Place(Position.from_text(seen), (topic, partition), late_event and uuid.UUID(late_event))
-    # After the signature: a cursor of another version of this service.
-    except (signing.BadSignature, ValueError, TypeError, AttributeError) as exc:
+    # Sealed nowhere else, or by another version of this service.
+    except (ValueError, TypeError, AttributeError) as exc:
         raise InvalidCursor from exc
     if owner != bound_to:
         raise InvalidCursor

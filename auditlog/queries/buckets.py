@@ -56,6 +56,9 @@ def buckets(since: datetime, until: datetime, *, width: Width, zone: tzinfo) -> 
         width = _suitable(until - since)
     starts: list[datetime] = []
     for start in _starts(since, width, zone):
+        if starts and start == starts[-1]:
+            # A day that the zone left out, when it went over to the other side of the date line.
+            continue
         if start >= until:
             return Buckets(width, tuple(starts), start)
         if len(starts) == MOST_BUCKETS:

@@ -38,11 +38,11 @@ def count(query: Query, rights: Rights, *, kind: CountKind) -> Count:
     """
     Return how many events a query has.
 
-    An estimate is made of what the database knows of all rows, so it is for those who may see all rows: what is common
-    among the rows that others may not see would show in it. They get a capped count instead.
+    An estimate is made of what the database knows of all rows, so it is for those who may see all of these, and all
+    that is in them: what is common among what others may not see would show in it. They get a capped count instead.
     """
     rows = compiler.rows(query, rights)
-    if kind is CountKind.ESTIMATE and not rights.sees_everything:
+    if kind is CountKind.ESTIMATE and (not rights.sees_everything or rights.hidden_classes):
         kind = CountKind.CAPPED
     if kind is CountKind.ESTIMATE:
         sql, parameters = rows.values("event_id").query.get_compiler(using=READ_MODEL_ALIAS, elide_empty=False).as_sql()

@@ -105,6 +105,9 @@ def test_what_a_token_allows_is_what_it_says(issuer: Issuer, store: Store, setti
     no_labels: list[Any] = [None, [], "", 3]
     assert {seen(departments=nothing) for nothing in no_labels} == {403}
     assert seen(departments=["department"]) == []
+    # No database could be asked for such labels.
+    unheard: list[Any] = [["department:3", "department:\x00"], ["*", "\ud800"], "department:3 \x00"]
+    assert {seen(departments=nothing) for nothing in unheard} == {401}
 
 
 def test_a_token_gives_nothing_but_the_audit_log(issuer: Issuer) -> None:
@@ -150,6 +153,9 @@ def refused_tokens(issuer: Issuer) -> dict[str, str]:
         "from the future": issuer.token(iat=now + 60),
         "no subject": issuer.token(sub=None),
         "an empty subject": issuer.token(sub=""),
+        "NUL in the subject": issuer.token(sub="u\x0017"),
+        "half a letter as subject": issuer.token(sub="\ud800"),
+        "NUL in a scope": issuer.token(scope="audit.read \x00"),
         "another key of the same name": issuer.token(key=OTHER_RSA),
         "its own key in the header": issuer.token(
             kid="two", key=OTHER_RSA, header={"jwk": {"kty": "RSA"}, "jku": f"{issuer.url}?evil"}

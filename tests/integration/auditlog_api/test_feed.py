@@ -21,7 +21,7 @@ from rest_framework.test import APIClient
 
 from auditlog import api_keys
 from auditlog.access import grants
-from auditlog.api import feed_cursors, waits
+from auditlog.api import feed_cursors, sealing, waits
 from auditlog.models import AccessGrant
 from auditlog.partitions import partition_name
 from auditlog.queries import feed
@@ -197,8 +197,8 @@ def test_reads_of_feeds_alone_wake_nobody(
 
 @pytest.mark.parametrize(
     "after",
-    ["x", "WyJ4Il0:1vNq:x", signing.dumps(["x"], salt=feed_cursors.SALT)],
-    ids=["unsigned", "signed by nobody", "signed with another content"],
+    ["x", signing.dumps(["x"], salt=feed_cursors.SALT), sealing.seal(["x"], salt=feed_cursors.SALT)],
+    ids=["no seal", "signed, as it once was", "sealed with another content"],
 )
 def test_a_cursor_that_was_not_made_here_is_refused(client: APIClient, writer: Writer, after: str) -> None:
     answer = client.get(FEED, {"after": after})

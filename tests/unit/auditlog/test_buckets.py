@@ -35,6 +35,12 @@ def test_a_midnight_that_the_clocks_leave_out_is_the_moment_of_the_change() -> N
     assert found.starts[1].astimezone(CAIRO).isoformat() == "2024-04-26T01:00:00+03:00"
 
 
+def test_a_day_that_the_calendar_left_out_is_no_bucket() -> None:
+    # There was no 30th of December 2011 in Apia.
+    found = buckets(at("2011-12-29T12:00"), at("2012-01-01T09:00"), width=Width.DAY, zone=ZoneInfo("Pacific/Apia"))
+    assert found.starts == (at("2011-12-29T10:00"), at("2011-12-30T10:00"), at("2011-12-31T10:00"))
+
+
 def test_weeks_begin_on_monday_and_months_on_their_first_day() -> None:
     weeks = buckets(at("2026-11-25T10:00"), at("2026-11-30T00:00"), width=Width.WEEK, zone=UTC)
     assert (weeks.starts, weeks.end) == ((at("2026-11-23T00:00"),), at("2026-11-30T00:00"))
