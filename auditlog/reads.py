@@ -7,7 +7,7 @@ No setting switches it off, and `disable_auditlog` has no say here. What cannot 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ import structlog
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
 from auditlog import context, metrics
-from auditlog.access.rights import PRINCIPAL_CHARACTERS
+from auditlog.access.questions import ALTERNATIVES, names_somebody
+from auditlog.access.rights import PRINCIPAL_CHARACTERS, restricted_classes
 from auditlog.capture.messages import append_system
 from auditlog.errors import AuditlogError
 from auditlog.text import clean, encode
@@ -25,8 +26,9 @@ log = structlog.get_logger(__name__)
 
 # What calls of the audit log are called.
 ACTIONS = (Action.AUDIT_LOG_READ, Action.AUDIT_LOG_EXPORTED, Action.AUDIT_LOG_REFUSED)
-# Bytes of the JSON text of what was asked, beyond which its beginning and a digest are kept.
+# Bytes of the JSON text of what was asked, beyond which each long value in it is kept by its beginning and a digest.
 ASKED_BYTES = 4_000
+SHORT_BYTES, BEGINNING_BYTES = 100, 40
 PATH_CHARACTERS = 512
 FIRST_ERROR = 400
 # Answers that tell of somebody who tries what is not his.
@@ -101,12 +103,20 @@ def record(read: Read) -> None:
         reason=read.reason,
         operation=read.operation,
         key=read.principal,
+        classes=_classes(read.asked),
     )
     metrics.READS.labels(read.action).inc()
 
 
 def put(
-    *, action: Action, category: Category, data: Mapping[str, Any], reason: str, operation: str, key: str | None = None
+    *,
+    action: Action,
+    category: Category,
+    data: Mapping[str, Any],
+    reason: str,
+    operation: str,
+    key: str | None = None,
+    classes: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """
     Put an event of the audit log itself into the outbox.
@@ -122,6 +132,7 @@ def put(
             reason=reason,
             text=operation,
             key=key and clean(key, limit=PRINCIPAL_CHARACTERS),
+            classes=classes,
         )
     except Error as exc:
         raise _unrecorded(operation, type(exc).__name__) from exc
@@ -136,12 +147,39 @@ def clean_reason(given: str) -> str:
 
 
 def bounded(asked: Any) -> Any:
-    """Return what was asked, or where that is too large, its beginning with a digest of all of it."""
-    text = encode(asked).encode()
-    if len(text) <= ASKED_BYTES:
-        return asked
-    beginning = text[: ASKED_BYTES // 2].decode(errors="ignore")
-    return {"beginning": beginning, "bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
+    """
+    Return what was asked; where that is large, each long value in it by its beginning and a digest.
+
+    Every condition stays: nobody can hide what they ask for behind something long. What a question may hold is limited
+    where it is read: see `queries.filters`.
+    """
+    return asked if len(encode(asked).encode()) <= ASKED_BYTES else _shortened(asked)
+
+
+def _shortened(asked: Any) -> Any:
+    if isinstance(asked, list | tuple):
+        return [_shortened(inner) for inner in asked]
+    if isinstance(asked, dict):
+        return {
+            name: list(map(_short, inner)) if name in ALTERNATIVES and isinstance(inner, list) else _shortened(inner)
+            for name, inner in asked.items()
+        }
+    return _short(asked)
+
+
+def _short(value: Any) -> Any:
+    """Return a value, which may be any JSON, or its beginning where it is long."""
+    text = encode(value).encode()
+    if len(text) <= SHORT_BYTES:
+        return value
+    beginning = text[:BEGINNING_BYTES].decode(errors="ignore")
+    return {"$shortened": beginning, "bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
+
+
+def _classes(asked: Any) -> dict[str, list[str]]:
+    """Return what hides a question, and how much it found, from those from whom events hide whom they are about."""
+    restricted = restricted_classes()
+    return {min(restricted): ["asked", "rows"]} if restricted and names_somebody(asked) else {}
 
 
 def _unrecorded(operation: str, error: str) -> Unrecorded:

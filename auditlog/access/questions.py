@@ -1,4 +1,4 @@
-"""What may be kept of a question: not the values that it asks for in fields whose values are kept from somebody."""
+"""What may be kept of a question, and who may read of it: values that are kept from somebody are in questions, too."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from auditlog.access.rights import restricted_classes
 from auditlog.registry import auditlog
 
 REDACTED = {"$redacted": "asked"}
-VALUES = ("old", "new", "old_in", "new_in")
+ALTERNATIVES = ("old_in", "new_in")
+VALUES = ("old", "new", *ALTERNATIVES)
+# Conditions on what `$subjects` and `$labels` may hide.
+NAMING = frozenset({"subject", "label"})
 
 
 def without_hidden_values(asked: Any) -> Any:
@@ -26,6 +29,15 @@ def without_hidden_values(asked: Any) -> Any:
     if isinstance(field := asked.get("changed"), str) and may_be_hidden(field):
         found |= {name: REDACTED for name in VALUES if name in asked}
     return found
+
+
+def names_somebody(asked: Any) -> bool:
+    """Tell whether a question asks for subjects or labels, which some events keep from some of those who read it."""
+    if isinstance(asked, list | tuple):
+        return any(map(names_somebody, asked))
+    if not isinstance(asked, dict):
+        return False
+    return asked.get("field") in NAMING or any(map(names_somebody, asked.values()))
 
 
 def may_be_hidden(field: str) -> bool:

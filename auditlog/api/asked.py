@@ -32,6 +32,8 @@ NAMED = re.compile(r"[^:]+:.+", re.DOTALL)
 WORD_CHARACTERS = 100
 MOST_WORDS = 10
 LARGEST_EXPONENT = 1_000
+# Of a value that is an object or an array.
+DEEPEST_VALUE = 32
 ANY_END = "*"
 ALL, REQUESTED = "all", "requested"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import parse_etags
 from rest_framework.request import Request
@@ -21,14 +21,17 @@ DIGEST_CHARACTERS = 32
 def answer(request: Request, body: Any, *, rights: Rights) -> HttpResponseBase:
     """Return the body with its ETag; to whoever names it in If-None-Match, that it is not modified."""
     etag = of(body, rights=rights)
-    given = parse_etags(request.headers.get("If-None-Match", ""))
-    response: HttpResponseBase
-    if "*" in given or etag in {tag.removeprefix("W/") for tag in given}:
-        response = HttpResponse(status=NOT_MODIFIED)
-    else:
-        response = Response(body)
+    response = not_modified(request, etag) or Response(body)
     response["ETag"] = etag
     return response
+
+
+def not_modified(request: Request | HttpRequest, etag: str) -> HttpResponseBase | None:
+    """Return the answer to whoever has this already; other conditions of a request are not looked at."""
+    given = parse_etags(request.headers.get("If-None-Match", ""))
+    if "*" in given or etag in {tag.removeprefix("W/") for tag in given}:
+        return HttpResponse(status=NOT_MODIFIED)
+    return None
 
 
 def of(body: Any, *, rights: Rights) -> str:

@@ -11,7 +11,7 @@ from auditlog.api import parameters, serializers
 from auditlog.api.asked import DEFAULT_PAGE_SIZE, LARGEST_PAGE_SIZE
 from auditlog.api.views.base import PROBLEMS
 from auditlog.queries.counts import CountKind
-from auditlog.queries.filters import DEEPEST, MOST_CONDITIONS, Field
+from auditlog.queries.filters import DEEPEST, MOST_CONDITIONS, MOST_VALUES_OF_TREE, Field
 from auditlog.queries.sorting import COLUMNS
 
 TEXT = OpenApiTypes.STR
@@ -115,7 +115,7 @@ FEED = {
 FILTER: dict[str, Any] = {
     "type": "object",
     "description": (
-        f"At most {DEEPEST} levels and {MOST_CONDITIONS} conditions. One of: `and`, `or` (arrays of filters), `not` (a "
+        f"At most {DEEPEST} levels, {MOST_CONDITIONS} conditions and {MOST_VALUES_OF_TREE} values. One of: `and`, `or` (arrays of filters), `not` (a "
         "filter); `field` with `is`, `in`, `prefix` or (ip) `within`; `changed` with `old`, `new`, `old_in`, `new_in`; "
         "`text`."
     ),

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, TypeVar, assert_never
 
 from auditlog.api.asked import (
+    DEEPEST_VALUE,
     DEFAULT_PAGE_SIZE,
     LARGEST_EXPONENT,
     LARGEST_PAGE_SIZE,
@@ -36,6 +37,7 @@ from auditlog.queries.filters import (
     EVERYTHING,
     MOST_CONDITIONS,
     MOST_VALUES,
+    MOST_VALUES_OF_TREE,
     UNSET,
     WITH_PREFIX,
     Both,
@@ -49,6 +51,7 @@ from auditlog.queries.filters import (
     Text,
     Unset,
     Within,
+    values_of,
 )
 from auditlog.queries.sorting import BY_TIME
 
@@ -139,10 +142,10 @@ class _Misplaced(Refused):
 
 
 class _Reader:
-    """Reads one tree; counts its conditions."""
+    """Reads one tree; counts its conditions and their values."""
 
     def __init__(self) -> None:
-        self._conditions = 0
+        self._conditions = self._values = 0
 
     def read(self, value: Any, at: str, depth: int) -> Filter:
         if depth > DEEPEST:
@@ -160,19 +163,29 @@ class _Reader:
                 return self._condition(value, at)
 
     def _condition(self, value: dict[str, Any], at: str) -> Filter:
+        self._count(at)
+        try:
+            found = _condition(value)
+        except Refused as exc:
+            raise _Misplaced(at + getattr(exc, "pointer", ""), *exc.wrong) from exc
+        self._values += len(values_of(found))
+        if self._values > MOST_VALUES_OF_TREE:
+            raise _Misplaced(at, "too_many", f"The conditions of a filter have at most {MOST_VALUES_OF_TREE} values.")
+        return found
+
+    def _count(self, at: str) -> None:
         self._conditions += 1
         if self._conditions > MOST_CONDITIONS:
             raise _Misplaced(at, "too_many", f"A filter has at most {MOST_CONDITIONS} conditions.")
-        try:
-            return _condition(value)
-        except Refused as exc:
-            raise _Misplaced(at + getattr(exc, "pointer", ""), *exc.wrong) from exc
 
     def _parts(self, value: Any, at: str, depth: int) -> Iterator[Filter]:
         if not isinstance(value, list):
             raise _Misplaced(at, "invalid_filter", "Write an array of filters.")
         if len(value) > MOST_CONDITIONS:
             raise _Misplaced(at, "too_many", f"A filter has at most {MOST_CONDITIONS} conditions.")
+        if not value:
+            # Nothing is a condition, too: or else a tree could be as large as a body.
+            self._count(at)
         for index, part in enumerate(value):
             yield self.read(part, f"{at}/{index}", depth + 1)
 
@@ -226,8 +239,10 @@ def _values(given: dict[str, Any], name: str) -> tuple[Any, ...] | Unset:
     return _at(f"/{several}", lambda: tuple(map(_json, _listed(given[several]))))
 
 
-def _json(value: Any) -> Any:
+def _json(value: Any, depth: int = 1) -> Any:
     """Return a value that can be compared with one of an event; a float is the decimal number that was written."""
+    if depth > DEEPEST_VALUE:
+        raise Refused("too_deep", f"A value is at most {DEEPEST_VALUE} levels deep.")
     match value:
         case str() if "\x00" in value:
             raise Refused("invalid_value", "The text holds a NUL character.")
@@ -236,9 +251,9 @@ def _json(value: Any) -> Any:
             if not value.is_finite() or abs(value.adjusted()) > LARGEST_EXPONENT:
                 raise Refused("invalid_value", "The number is out of range.")
         case dict():
-            return {_json(name): _json(inner) for name, inner in value.items()}
+            return {_json(name): _json(inner, depth + 1) for name, inner in value.items()}
         case list():
-            return [_json(inner) for inner in value]
+            return [_json(inner, depth + 1) for inner in value]
         case _:
             pass
     return value

@@ -8,14 +8,14 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.utils.cache import get_conditional_response
 
+from auditlog.api import etags
 from auditlog.queries.contents import Content
 
 
 def streamed(request: HttpRequest, content: Content, *, etag: str) -> HttpResponseBase:
     """Return the bytes of a content, a chunk at a time; to whoever has them, that they are not modified."""
-    response: HttpResponseBase | None = get_conditional_response(request, etag=etag)
+    response = etags.not_modified(request, etag)
     if response is None:
         parts = content.parts()
         response = StreamingHttpResponse(

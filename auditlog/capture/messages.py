@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -50,8 +50,13 @@ def append_system(
     reason: str,
     text: str | None = None,
     key: str | None = None,
+    classes: Mapping[str, Sequence[str]] | None = None,
 ) -> UUID | None:
-    """Put an event about no object into the outbox: its key is who acts, `text` its `object_repr`; see `append`."""
+    """
+    Put an event about no object into the outbox: its key is who acts, `text` its `object_repr`; see `append`.
+
+    `classes`: class -> names of members of `data` that only those may see who may see that class.
+    """
     actor = context.actor_of_write()
     message = Message(
         label=topics.SYSTEM_MODEL,
@@ -63,6 +68,7 @@ def append_system(
         data=data,
         members=context.render_members(actor=actor, reason=clean(reason, limit=context.REASON_CHARACTERS) or None),
         text=text,
+        about={"classes": classes} if classes else {},
     )
     return append(connection, message)
 

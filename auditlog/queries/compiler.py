@@ -14,8 +14,9 @@ from functools import reduce
 from operator import and_, or_
 from typing import Any, assert_never
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import EmptyResultSet, FullResultSet
-from django.db.models import BooleanField, F, Func, JSONField, Q, QuerySet, Value
+from django.db.models import BooleanField, F, Func, JSONField, Q, QuerySet, TextField, Value
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 from django.db.models.lookups import Exact, In
@@ -144,6 +145,14 @@ class _Bytewise(Func):
     output_field = BooleanField()
 
 
+class _IsOneOf(Func):
+    """A value is one of an array."""
+
+    arg_joiner = " = ANY ("
+    template = "(%(expressions)s))"
+    output_field = BooleanField()
+
+
 def _seen_by(rights: Rights) -> Q:
     """Return the rows that a caller may see; a row without a value in a dimension that is granted is not among them."""
     if rights.sees_everything:
@@ -196,5 +205,5 @@ def _changed(wanted: Changed, rights: Rights) -> Q:
 def _holds(field: str, place: str, values: tuple[Any, ...]) -> Q:
     """Return the condition that `changes[field][place]` is one of the values."""
     value = Func(F("changes"), Value(field), Value(place), function="jsonb_extract_path", output_field=JSONField())
-    texts = (Value(exact_json.encode(given).decode()) for given in values)
-    return reduce(or_, (Q(Exact(value, Cast(text, JSONField()))) for text in texts))
+    texts = Value([exact_json.encode(given).decode() for given in values], ArrayField(TextField()))
+    return Q(_IsOneOf(value, Cast(texts, ArrayField(JSONField()))))

@@ -16,7 +16,8 @@ from typing import Any, Final
 # A tree that is deeper or larger is a mistake or an attack: it is refused before it reaches the database.
 DEEPEST = 8
 MOST_CONDITIONS = 100
-MOST_VALUES = 200
+# Of one condition, and of all of a tree.
+MOST_VALUES, MOST_VALUES_OF_TREE = 200, 1_000
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -136,6 +137,17 @@ def conditions(tree: Filter) -> Iterator[Filter]:
             yield from conditions(part)
         case _:
             yield tree
+
+
+def values_of(condition: Filter) -> tuple[Any, ...]:
+    """Return the values that a condition asks for."""
+    match condition:
+        case Is(_, values):
+            return values
+        case Changed(_, old, new):
+            return tuple(value for values in (old, new) if not isinstance(values, Unset) for value in values)
+        case _:
+            return ()
 
 
 def depth(tree: Filter) -> int:

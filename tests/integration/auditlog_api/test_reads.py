@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from typing import Any
 
 import psycopg
 import pytest
+from django.contrib.auth.models import Permission
 from django.core.signing import dumps
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
@@ -15,7 +17,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from psycopg.types.json import Jsonb
 from rest_framework.test import APIClient
 
-from auditlog import topics
+from auditlog import api_keys, topics
 from auditlog.api.views.base import AuditView
 from auditlog.context import disable_auditlog
 from tests.conftest import Events
@@ -202,15 +204,49 @@ def test_values_of_fields_that_may_be_hidden_are_not_kept(client: APIClient, sto
     ]
 
 
-def test_a_long_question_is_kept_by_its_beginning_and_digest(client: APIClient, store: Store, events: Events) -> None:
+def test_of_a_long_question_every_condition_is_kept(client: APIClient, store: Store, events: Events) -> None:
     events()
-    values = [f"{number}-{'x' * 100}" for number in range(150)]
-    assert client.post(f"{EVENTS}search/", {"filter": {"field": "object_pk", "in": values}}).status_code == 200
+    asked_for = [
+        # What nobody asks for seriously, to hide what is meant behind it.
+        *({"field": "object_repr", "in": [f"{number}{'x' * 1_000}"]} for number in range(4)),
+        {"changed": "city", "new_in": [{"y" * 2_000: 1}, "Oslo"]},
+        {"field": "object_pk", "in": ["17"]},
+    ]
+    assert client.post(f"{EVENTS}search/", {"filter": {"or": asked_for}}).status_code == 200
     (audit,) = told(events)
-    asked = audit["data"]["asked"]
-    assert asked["bytes"] > 15_000
-    assert asked["beginning"].startswith('{"filter":{"field":"object_pk"')
-    assert len(json.dumps(audit["data"])) < 5_000
+    *decoys, changed, meant = audit["data"]["asked"]["filter"]["or"]
+    assert meant == {"field": "object_pk", "in": ["17"]}
+    long, short = changed["new_in"]
+    assert (long["$shortened"][:5], short) == ('{"yyy', "Oslo")
+    text = '"0' + "x" * 1_000 + '"'
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    assert decoys[0]["in"] == [{"$shortened": text[:40], "bytes": len(text), "sha256": digest}]
+    assert len(json.dumps(audit["data"])) < 3_000
+
+
+def test_who_asked_for_whom_is_kept_from_those_from_whom_events_hide_it(
+    client: APIClient, store: Store, events: Events, user_of: UserOf
+) -> None:
+    store(subjects=["doctors.patient:42"], classes='{"health": ["$subjects"]}')
+    events()
+    assert len(client.get(EVENTS, {"not.model": "x.y", "subject": "doctors.patient:42"}).json()["results"]) == 1
+    assert client.get(EVENTS, {"label": "department:3"}).status_code == 200
+    assert client.get(EVENTS, {"model": "doctors.doctor"}).status_code == 200
+    named, labelled, other = told(events)
+    assert named["classes"] == labelled["classes"] == {"confidential": ["asked", "rows"]}
+    assert "classes" not in other
+    store(model="auditlog.system", data=Jsonb(named["data"]), classes=json.dumps(named["classes"]))
+
+    def seen(caller: APIClient) -> Any:
+        return caller.get(EVENTS, {"model": "auditlog.system", "fields": "data"}).json()["results"][0]["data"]
+
+    insensitive = APIClient()
+    user = user_of("insensitive", auditor=False)
+    user.user_permissions.add(Permission.objects.get(codename="read", content_type__app_label="auditlog"))
+    insensitive.credentials(HTTP_AUTHORIZATION=f"Api-Key {api_keys.issue(user=user, name='test')}")
+    hidden = {"$redacted": "confidential"}
+    assert seen(insensitive) == {**named["data"], "asked": hidden, "rows": hidden}
+    assert seen(client) == named["data"]
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditlog.api import search
-from auditlog.api.asked import Asked, Window
+from auditlog.api.asked import DEEPEST_VALUE, Asked, Window
 from auditlog.api.problems import InvalidSearch
 from auditlog.queries.compiler import Query
 from auditlog.queries.counts import CountKind
 from auditlog.queries.filters import (
     DEEPEST,
     MOST_CONDITIONS,
+    MOST_VALUES,
+    MOST_VALUES_OF_TREE,
     UNSET,
     Both,
     Changed,
@@ -145,6 +147,27 @@ def test_a_filter_of_too_many_conditions_is_refused() -> None:
     assert depth(parse({"filter": {"and": [half, half]}}).query.filter) == 3
     assert refused({"filter": {"and": [half, half, {"text": "a"}]}}) == [("/filter/and/2", "too_many")]
     assert refused({"filter": {"or": [{"and": []}] * (MOST_CONDITIONS + 1)}}) == [("/filter/or", "too_many")]
+    # Nothing counts as well.
+    nothing = {"or": [{"and": []}] * MOST_CONDITIONS}
+    assert refused({"filter": {"or": [nothing, {"text": "a"}]}}) == [("/filter/or/1", "too_many")]
+
+
+def test_a_filter_of_too_many_values_is_refused() -> None:
+    full = [{"changed": "n", "old_in": list(range(MOST_VALUES)), "new_in": list(range(MOST_VALUES))}]
+    full += [{"field": "object_pk", "in": list(map(str, range(MOST_VALUES)))}] * 3
+    assert MOST_VALUES * 5 == MOST_VALUES_OF_TREE
+    assert parse({"filter": {"or": full}})
+    assert refused({"filter": {"or": [*full, {"changed": "n", "new": 1}]}}) == [("/filter/or/4", "too_many")]
+
+
+@pytest.mark.parametrize("levels", [DEEPEST_VALUE, 460, 800])
+def test_a_value_that_is_too_deep_is_refused(levels: int) -> None:
+    for made in (lambda inner: [inner], lambda inner: {"a": inner}):
+        value: Any = 1
+        for _ in range(levels):
+            value = made(value)
+        assert refused({"filter": {"changed": "n", "new": value}}) == [("/filter/new", "too_deep")]
+        assert refused({"filter": {"changed": "n", "new_in": [value]}}) == [("/filter/new_in", "too_deep")]
 
 
 @given(TREES)
