@@ -26,6 +26,8 @@ LIMITS = {
 }
 HEADERS = {name: {"schema": {"type": "integer"}, "description": text} for name, text in LIMITS.items()}
 RETRY = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
+# Answered before it is known who calls, or in place of an answer that failed: without limits.
+UNCOUNTED = frozenset({"406", "411", "413", "500"})
 REQUEST_ID = {"X-Request-ID": {"schema": {"type": "string"}, "description": "Names the call in logs and events."}}
 PAGES, PATCHES = "Paginated", "Patched"
 
@@ -46,8 +48,9 @@ def add_calls(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
     for path, operation in _operations(result):
         if path.startswith(AUDIT_PREFIX):
             operation.setdefault("parameters", []).append(REASON)
-            for response in operation["responses"].values():
-                response["headers"] = {**response.get("headers", {}), **HEADERS, **REQUEST_ID}
+            for status, response in operation["responses"].items():
+                limits = {} if status in UNCOUNTED else HEADERS
+                response["headers"] = {**response.get("headers", {}), **limits, **REQUEST_ID}
     return result
 
 

@@ -63,6 +63,13 @@ PROBLEMS: dict[Code, tuple[tuple[int, ...], str, list[dict[str, str]]]] = {
     Code.CONTENT_PENDING: ((503,), "The content of this value has not arrived completely: try again later.", []),
 }
 
+# What a code says at another status than its first; there is nothing to point at.
+OTHER_DETAILS = {
+    (Code.INVALID_BODY, 411): "Send a Content-Length: a body in chunks is not read.",
+    (Code.UNSUPPORTED_MEDIA_TYPE, 415): 'Unsupported media type "text/plain" in request.',
+    (Code.UNAVAILABLE, 500): "The service failed to answer; the failure was logged.",
+}
+
 EVENT: dict[str, Any] = {
     "event_id": EVENT_ID,
     "occurred_at": "2026-11-23T09:05:00.000001Z",
@@ -295,6 +302,8 @@ MORE: dict[Code, dict[str, Any]] = {Code.GONE: {"event": {**DEED, "action": "del
 def problem(code: Code, status: int) -> dict[str, Any]:
     """Return the example of a problem."""
     _statuses, detail, errors = PROBLEMS[code]
+    if (code, status) in OTHER_DETAILS:
+        detail, errors = OTHER_DETAILS[code, status], []
     return {
         "type": TYPES + code.replace("_", "-"),
         "title": "Internal error" if status == 500 else code.replace("_", " ").capitalize(),  # noqa: PLR2004

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
 from auditlog.api import parameters, serializers
 from auditlog.api.asked import DEFAULT_PAGE_SIZE, LARGEST_PAGE_SIZE
-from auditlog.api.views.base import PROBLEMS
+from auditlog.api.views.base import PROBLEMS, problems
 from auditlog.queries.counts import CountKind
 from auditlog.queries.filters import DEEPEST, MOST_CONDITIONS, MOST_VALUES_OF_TREE, Field
 from auditlog.queries.sorting import COLUMNS
 
 TEXT = OpenApiTypes.STR
+ETAG = '"9f86d081884c7d659a2feaa0c55ad015"'
 MEANINGS = {
     Field.ACTOR: "The id of who acted.",
     Field.ACTOR_TYPE: "`user`, `api_key`, `command`, `system` or `anonymous`.",
@@ -91,6 +92,7 @@ PAGING = [
     ),
 ]
 PAGE = {(200, "application/json"): serializers.EventPageSerializer, **PROBLEMS}
+SEARCHED = {**PAGE, **problems(411, 413, 415)}
 FEED_PARAMETERS = [
     OpenApiParameter(
         "after", TEXT, description="`after` of the last answer, or `beginning`; without it the feed begins now."
@@ -109,9 +111,27 @@ FEED_PARAMETERS = [
 ]
 FEED = {
     (200, "application/json"): serializers.FeedSerializer,
-    (409, "application/problem+json"): serializers.ProblemSerializer,
+    **problems(409),
     **PROBLEMS,
 }
+# Of what never changes.
+KEPT = [
+    OpenApiParameter(
+        "If-None-Match",
+        TEXT,
+        "header",
+        description="ETags of answers that you have, or `*`: the answer to one of them is 304.",
+        examples=[OpenApiExample("etag", ETAG)],
+    ),
+    OpenApiParameter(
+        "ETag",
+        TEXT,
+        "header",
+        response=[200, 304],
+        description="Names this answer, which never changes.",
+        examples=[OpenApiExample("etag", ETAG)],
+    ),
+]
 FILTER: dict[str, Any] = {
     "type": "object",
     "description": (

@@ -22,12 +22,19 @@ from auditlog.access.rights import Rights, rights_of
 from auditlog.access.wall import behind_wall
 from auditlog.api import parameters, rate_limits, reads, serializers
 from auditlog.api.asked import MODEL
+from auditlog.api.problems import CONTENT_TYPE
 from auditlog.api.renderers import ExactJSONRenderer
 from auditlog.queries import events
 from auditlog.queries.limits import bounded
 from auditlog.rates import Allowance
 
-PROBLEMS = {(status, "application/problem+json"): serializers.ProblemSerializer for status in (400, 401, 403, 404, 503)}
+
+def problems(*statuses: int) -> dict[tuple[int, str], Any]:
+    """Return what the documents say of answers with these statuses."""
+    return {(status, CONTENT_TYPE): serializers.ProblemSerializer for status in statuses}
+
+
+PROBLEMS = problems(400, 401, 403, 404, 406, 500, 503)
 TEXT = OpenApiTypes.STR
 OBJECT = [
     OpenApiParameter("model", TEXT, "path", description="`app_label.model`"),

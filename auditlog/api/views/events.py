@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from auditlog.access.redaction import redacted
 from auditlog.api import etags, parameters, search, serializers
 from auditlog.api.problems import ContentPending, InvalidFilter
-from auditlog.api.schema import FILTERS, PAGE, PAGING, SEARCH_BODY, SORTING
+from auditlog.api.schema import FILTERS, KEPT, PAGE, PAGING, SEARCH_BODY, SEARCHED, SORTING
 from auditlog.api.streams import streamed
 from auditlog.api.views.base import PROBLEMS, TEXT, AuditView
 from auditlog.api.views.lists import PageView
@@ -49,7 +49,7 @@ class EventSearch(PageView):
         operation_id="audit_events_search",
         parameters=[OpenApiParameter("cursor", TEXT, description="Out of `next` or `previous`, with the same body.")],
         request=SEARCH_BODY,
-        responses=PAGE,
+        responses=SEARCHED,
     )
     def post(self, request: Request) -> Response:
         """Return the events that a filter tree chooses; follow `next` by POST with the same body."""
@@ -69,7 +69,7 @@ class EventDetail(AuditView):
 
     @extend_schema(
         operation_id="audit_event",
-        parameters=[OpenApiParameter("event_id", OpenApiTypes.UUID, "path")],
+        parameters=[OpenApiParameter("event_id", OpenApiTypes.UUID, "path"), *KEPT],
         responses={
             (200, "application/json"): OpenApiResponse(
                 serializers.EventDetailSerializer, "The event. It never changes: ask again with its ETag."
@@ -110,6 +110,7 @@ class EventValue(EventDetail):
         parameters=[
             OpenApiParameter("event_id", OpenApiTypes.UUID, "path"),
             OpenApiParameter("sha256", TEXT, "path", description="`$ref` of a reference in this event."),
+            *KEPT,
         ],
         responses={
             (200, "application/json"): OpenApiResponse(

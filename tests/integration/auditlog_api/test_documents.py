@@ -17,6 +17,7 @@ from auditlog.api import parameters
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
 
+ALWAYS = {"200", "400", "401", "403", "404", "406", "429", "500", "503"}
 COMMITTED = Path(__file__).parents[3] / "docs" / "reference" / "openapi.yaml"
 
 
@@ -47,8 +48,8 @@ def test_the_document_speaks_of_every_contract(document: dict[str, Any]) -> None
     expected = {
         "/api/audit/v1/events/": parameters.LIST,
         "/api/audit/v1/events/search/": {"cursor"},
-        "/api/audit/v1/events/{event_id}/": {"event_id"},
-        "/api/audit/v1/events/{event_id}/values/{sha256}/": {"event_id", "sha256"},
+        "/api/audit/v1/events/{event_id}/": {"event_id", "If-None-Match"},
+        "/api/audit/v1/events/{event_id}/values/{sha256}/": {"event_id", "sha256", "If-None-Match"},
         "/api/audit/v1/objects/{model}/{object_pk}/timeline/": {"model", "object_pk"} | parameters.TIMELINE,
     }
     assert {path: named[path] for path in expected} == expected
@@ -56,11 +57,16 @@ def test_the_document_speaks_of_every_contract(document: dict[str, Any]) -> None
         assert item["security"] == [{"apiKey": []}, {"bearer": []}, {"session": []}]
         # What never changes has an ETag.
         kept = {"304"} if path.endswith(("{sha256}/", "{event_id}/")) else set()
+        assert ("If-None-Match" in named[path]) == bool(kept)
+        tagged = {status for status, answer in item["responses"].items() if "ETag" in answer["headers"]}
+        assert tagged == ({"200", "304"} if kept else set())
         # What an object was, it is no more once it is deleted.
         gone = {"410"} if path.endswith(("/as-of/", "/blame/")) else set()
         # A feed's place may be ahead of a log that was restored.
         ahead = {"409"} if path.endswith("/feed/") else set()
-        assert set(item["responses"]) == {"200", "400", "401", "403", "404", "429", "503"} | kept | gone | ahead
+        # Only a search has a body.
+        body = {"411", "413", "415"} if path.endswith("/search/") else set()
+        assert set(item["responses"]) == ALWAYS | kept | gone | ahead | body
         assert set(item["responses"]["403"]["content"]) == {"application/problem+json"}
     assert {f"/api/{name}/" for name in ("doctors", "departments", "specialties", "appointments")} <= set(
         document["paths"]

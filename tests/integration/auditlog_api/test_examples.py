@@ -17,6 +17,11 @@ from auditlog.api.problems import Code
 PROBLEM = "application/problem+json"
 # Binary, or a document about itself.
 WITHOUT = {("/api/schema/", "200")}
+ERRORS = (400, 401, 403, 404, 406, 429, 500, 503)
+ERRORS_OF_BODIES = (411, 413, 415)
+LIMITS = {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}
+# Nobody is known yet, or nothing works any more.
+UNCOUNTED = {"406", "411", "413", "500"}
 Media = tuple[str, dict[str, Any]]
 
 
@@ -129,5 +134,20 @@ def test_every_call_of_the_audit_api_takes_a_reason_and_says_what_is_left(docume
     for operation in operations.values():
         assert [each["name"] for each in operation["parameters"] if each["in"] == "header"][-1] == "X-Audit-Reason"
         assert "429" in operation["responses"]
-        for response in operation["responses"].values():
-            assert {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"} <= response["headers"].keys()
+        for status, response in operation["responses"].items():
+            assert "X-Request-ID" in response["headers"]
+            assert (response["headers"].keys() >= LIMITS) == (status not in UNCOUNTED)
+
+
+def test_every_call_of_the_audit_api_shows_each_of_its_errors_with_its_status(document: dict[str, Any]) -> None:
+    audit = {
+        name: {value["status"] for value in values(document, media)}
+        for name, media in answered(document, problems=True)
+        if name.split()[1].startswith("/api/audit/")
+    }
+    calls = {name.rsplit(maxsplit=2)[0] for name in audit}
+    assert len(calls) == 17
+    assert {f"{call} {status} {PROBLEM}" for call in calls for status in ERRORS} <= audit.keys()
+    search = "post /api/audit/v1/events/search/"
+    assert {f"{search} {status} {PROBLEM}" for status in ERRORS_OF_BODIES} <= audit.keys()
+    assert {name: shown for name, shown in audit.items() if shown != {int(name.split()[2])}} == {}

@@ -7,15 +7,17 @@ from typing import Any
 
 import psycopg
 import pytest
+import yaml
 from django.test import Client
 from rest_framework.test import APIClient
 
-from tests.integration.auditlog_api.conftest import UserOf
+from tests.integration.auditlog_api.conftest import Store, UserOf
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
 
 EVENTS = "/api/audit/v1/events/"
 SPECIALTIES = "/api/specialties/"
+SEARCH = f"{EVENTS}search/"
 BOTH = (EVENTS, SPECIALTIES)
 CONTEXT = b"SELECT value::jsonb #> '{audit,context}' FROM auditlog_outboxevent WHERE topic LIKE '%.specialty'"
 
@@ -26,6 +28,46 @@ def test_an_accept_header_that_cannot_be_met_is_406(caller: APIClient, accept: s
         answer = caller.get(path, headers={"accept": accept})
         assert (answer.status_code, answer["Content-Type"]) == (406, "application/problem+json")
         assert answer.json()["code"] == "unsupported_media_type"
+
+
+@pytest.mark.parametrize(
+    ("status", "sent", "headers"),
+    [
+        (406, "{}", {"accept": "text/html"}),
+        (411, "", {"transfer-encoding": "chunked"}),
+        (413, " " * 10_000_000, {}),
+        (415, "{}", {"content-type": "text/plain"}),
+    ],
+    ids=["406", "411", "413", "415"],
+)
+def test_a_search_that_cannot_be_read_is_refused_as_the_document_shows(
+    caller: APIClient, status: int, sent: str, headers: dict[str, str]
+) -> None:
+    document = yaml.safe_load(Client().get("/api/schema/").content)
+    promised = document["paths"][SEARCH]["post"]["responses"][str(status)]
+    ((code, example),) = promised["content"]["application/problem+json"]["examples"].items()
+    shown = document["components"]["examples"][example["$ref"].rpartition("/")[2]]["value"]
+
+    answer = caller.generic("POST", SEARCH, sent, content_type="application/json", headers=headers)
+
+    assert answer.status_code == status
+    assert answer.json() == {**shown, "request_id": answer["X-Request-ID"]}
+    assert answer.json()["code"] == code
+    assert ("RateLimit-Limit" in answer) == ("RateLimit-Limit" in promised["headers"])
+
+
+def test_what_never_changes_is_sent_with_the_etag_that_the_document_declares(caller: APIClient, store: Store) -> None:
+    document = yaml.safe_load(Client().get("/api/schema/").content)
+    promised = document["paths"][f"{EVENTS}{{event_id}}/"]["get"]["responses"]
+    path = f"{EVENTS}{store()}/"
+
+    first = caller.get(path)
+    again = caller.get(path, headers={"if-none-match": first["ETag"]})
+
+    for status, answer in ((200, first), (304, again)):
+        assert answer.status_code == status
+        assert promised[str(status)]["headers"].keys() <= answer.headers.keys()
+    assert "ETag" not in caller.get(EVENTS)
 
 
 @pytest.mark.parametrize("host", ["", "a b", "ex ample.org", "[", "a\x00b", "é.org", "/", "a@b"])
