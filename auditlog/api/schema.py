@@ -135,8 +135,9 @@ KEPT = [
 FILTER: dict[str, Any] = {
     "type": "object",
     "description": (
-        f"At most {DEEPEST} levels, {MOST_CONDITIONS} conditions and {MOST_VALUES_OF_TREE} values. One of: `and`, `or` (arrays of filters), `not` (a "
-        "filter); `field` with `is`, `in`, `prefix` or (ip) `within`; `changed` with `old`, `new`, `old_in`, `new_in`; "
+        f"At most {DEEPEST} levels, {MOST_CONDITIONS} conditions and {MOST_VALUES_OF_TREE} values. One of: `and`, `or` "
+        "(arrays of filters), `not` (a filter); `field` with `is`, `in`, `prefix` or (ip) `within`; `changed` with "
+        "`old`, `new`, `old_in`, `new_in`; "
         "`text`."
     ),
     "additionalProperties": True,

@@ -122,6 +122,8 @@ def test_who_has_the_value_is_told_so(client: APIClient, store: Store, keep: Kee
     etag = client.get(address(event_id, reference))["ETag"]
     answer = client.get(address(event_id, reference), headers={"if-none-match": etag})
     assert (answer.status_code, answer.content, answer["ETag"]) == (304, b"", etag)
+    # Nobody changes a value, so nobody makes a condition of it.
+    assert client.get(address(event_id, reference), headers={"if-match": '"x"'}).status_code == 200
 
 
 def test_a_value_is_for_auditors(store: Store, keep: Keep, user_of: UserOf) -> None:
