@@ -39,3 +39,5 @@ AUDITLOG_DEMAND_REASON = env.boolean("AUDITLOG_DEMAND_REASON", default=False)
 AUDITLOG_QUERY_TIMEOUT_SECONDS = env.integer("AUDITLOG_QUERY_TIMEOUT_SECONDS", default=5, minimum=1, maximum=600)
 # A walk through pages goes on for this long after its last answer; seconds.
 AUDITLOG_CURSOR_SECONDS = env.integer("AUDITLOG_CURSOR_SECONDS", default=86_400, minimum=60, maximum=2_592_000)
+# Callers from whom something is hidden are answered on a full step of so many seconds; 0: as soon as can be.
+AUDITLOG_ANSWER_STEP_SECONDS = env.number("AUDITLOG_ANSWER_STEP_SECONDS", default=0.1, minimum=0, maximum=10)

@@ -60,6 +60,17 @@ class Environment:
 
         return self._parsed(name, default, parse, f"must be a whole number from {minimum} to {maximum}")
 
+    def number(self, name: str, *, default: float, minimum: float, maximum: float) -> float:
+        """Return a number, whole or not, between `minimum` and `maximum`, both included."""
+
+        def parse(raw: str) -> float:
+            value = float(raw)
+            if not minimum <= value <= maximum:
+                raise ValueError
+            return value
+
+        return self._parsed(name, default, parse, f"must be a number from {minimum:g} to {maximum:g}")
+
     def boolean(self, name: str, *, default: bool) -> bool:
         """Return a truth value: 1, true, yes, on or 0, false, no, off."""
 

@@ -62,6 +62,7 @@ SETTABLE: list[tuple[str, Any, str, set[str]]] = [
     ("mail.timeoutSeconds", 20, "EMAIL_TIMEOUT_SECONDS", DOMAIN),
     ("directory.timeoutSeconds", 7, "DIRECTORY_TIMEOUT_SECONDS", DOMAIN),
     ("auditApi.cursorSeconds", 2592000, "AUDITLOG_CURSOR_SECONDS", {"api"}),
+    ("auditApi.answerStepSeconds", 0.25, "AUDITLOG_ANSWER_STEP_SECONDS", {"api"}),
     ("auditApi.defaultWindowDays", 90, "AUDITLOG_DEFAULT_WINDOW_DAYS", {"api"}),
     ("api.threads", 16, "API_THREADS", {"api"}),
     ("api.feedWaits", 12, "API_FEED_WAITS", {"api"}),

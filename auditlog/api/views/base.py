@@ -20,7 +20,7 @@ from rest_framework.views import APIView
 
 from auditlog.access.rights import Rights, rights_of
 from auditlog.access.wall import behind_wall
-from auditlog.api import parameters, rate_limits, reads, serializers
+from auditlog.api import parameters, rate_limits, reads, serializers, steps
 from auditlog.api.asked import MODEL
 from auditlog.api.problems import CONTENT_TYPE
 from auditlog.api.renderers import ExactJSONRenderer
@@ -62,7 +62,8 @@ class AuditView(APIView):
     """
     A resource for those who read the audit log: each query runs with the caller's rights, behind the wall.
 
-    Each call is an event before its answer leaves, and uses up tokens of the caller.
+    Each call is an event before its answer leaves, and uses up tokens of the caller. From whom something is hidden is
+    answered on a full step of time.
     """
 
     permission_classes = [MayRead]
@@ -73,6 +74,8 @@ class AuditView(APIView):
     # Reads in one transaction with a limit, behind the wall; a resource that waits for events must not hold one, and
     # opens both for each of its reads.
     is_brief = True
+    # Whether something is hidden that the time of an answer could tell of.
+    is_held = False
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
@@ -85,6 +88,7 @@ class AuditView(APIView):
         self.allowance: Allowance | None = None
         super().initial(request, *args, **kwargs)
         self.rights = self.rights_for(request)
+        self.is_held = self.is_held or not self.rights.sees_everything
         reads.demand_reason(request, self.rights)
         if self.is_brief:
             self._open.enter_context(bounded())
@@ -93,8 +97,11 @@ class AuditView(APIView):
     def check_permissions(self, request: Request) -> None:
         """Count the call before anything is looked up for it, then check that the caller may make it."""
         if request.user.is_authenticated:
-            self.allowance = rate_limits.use_of_principal(rights_of(request).principal, cost=self.cost)
+            rights = rights_of(request)
+            self.allowance = rate_limits.use_of_principal(rights.principal, cost=self.cost)
             rate_limits.check(self.allowance)
+            # Not before: one call too many is answered at once, for the log was not looked at and threads are few.
+            self.is_held = steps.is_needed(rights)
         super().check_permissions(request)
 
     def rights_for(self, request: Request) -> Rights:
@@ -102,8 +109,8 @@ class AuditView(APIView):
         return rights_of(request)
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Answer a request; what was opened for it is closed when the answer is made."""
-        with ExitStack() as self._open:
+        """Answer a request; what was opened for it is closed when the answer is made, and before it is held."""
+        with steps.held(if_true=lambda: self.is_held), ExitStack() as self._open:
             return super().dispatch(request, *args, **kwargs)
 
     def note(self, *, rows: int, asked: Mapping[str, Any] | None = None) -> None:

@@ -199,6 +199,7 @@ KAFKA_GROUP_PROTOCOL: {{ .Values.kafka.groupProtocol }}
 AUDITLOG_DEFAULT_WINDOW_DAYS: {{ .defaultWindowDays }}
 AUDITLOG_CURSOR_SECONDS: {{ .cursorSeconds }}
 AUDITLOG_QUERY_TIMEOUT_SECONDS: {{ .queryTimeoutSeconds }}
+AUDITLOG_ANSWER_STEP_SECONDS: {{ .answerStepSeconds }}
 AUDITLOG_RATE_LIMIT_SECONDS: {{ .rateLimit.seconds }}
 AUDITLOG_RATE_LIMIT_TOKENS: {{ .rateLimit.tokens }}
 AUDITLOG_RATE_LIMIT_ANONYMOUS_TOKENS: {{ .rateLimit.anonymousTokens }}

@@ -23,7 +23,7 @@ class Recording(Environment):
     def __init__(self) -> None:
         super().__init__()
         self.names: set[str] = set()
-        self.numbers: dict[str, int] = {}
+        self.numbers: dict[str, float] = {}
 
     def text(self, name: str, *, default: str = "", required: bool = False) -> str:
         """Every other method ends here."""
@@ -34,6 +34,11 @@ class Recording(Environment):
         """Remember the default too."""
         self.numbers[name] = default
         return super().integer(name, default=default, minimum=minimum, maximum=maximum)
+
+    def number(self, name: str, *, default: float, minimum: float, maximum: float) -> float:
+        """Remember the default too."""
+        self.numbers[name] = default
+        return super().number(name, default=default, minimum=minimum, maximum=maximum)
 
 
 @pytest.fixture

@@ -68,6 +68,26 @@ def test_a_number_is_whole_and_within_its_bounds(env: Environment, monkeypatch: 
     assert ("ROWS" in env.problems) == bool(raw.strip())
 
 
+@pytest.mark.parametrize(("raw", "expected"), [("0", 0), ("0.25", 0.25), ("10", 10), ("", 0.1)])
+def test_a_number_may_have_decimals(
+    env: Environment, monkeypatch: pytest.MonkeyPatch, raw: str, expected: float
+) -> None:
+    monkeypatch.setenv("STEP", raw)
+
+    assert env.number("STEP", default=0.1, minimum=0, maximum=10) == expected
+    assert env.problems == {}
+
+
+@pytest.mark.parametrize("raw", ["-0.1", "10.01", "nan", "inf", "0,1", "x", "9" * 5_000])
+def test_a_number_with_decimals_is_within_its_bounds(
+    env: Environment, monkeypatch: pytest.MonkeyPatch, raw: str
+) -> None:
+    monkeypatch.setenv("STEP", raw)
+
+    assert env.number("STEP", default=0.1, minimum=0, maximum=10) == 0.1
+    assert env.problems == {"STEP": f"must be a number from 0 to 10, not {raw[:40]!r}"}
+
+
 @pytest.mark.parametrize(
     ("raw", "expected"), [("1", True), ("YES", True), (" on ", True), ("0", False), ("No", False), ("", True)]
 )
