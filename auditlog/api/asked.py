@@ -29,6 +29,7 @@ MODEL = re.compile(r"[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*")
 MODELS_OF_APP = re.compile(r"[a-z_][a-z0-9_]*\.\*")
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
 NAMED = re.compile(r"[^:]+:.+", re.DOTALL)
+SPACES = re.compile(r"[ \t\n\r\f\v]+")
 WORD_CHARACTERS = 100
 MOST_WORDS = 10
 LARGEST_EXPONENT = 1_000
@@ -70,6 +71,12 @@ class Asked:
         """The window of the query: a cursor brings its own bounds."""
         return replace(self.window, since=self.query.since, until=self.query.until)
 
+    def chosen(self, shown: dict[str, Any]) -> dict[str, Any]:
+        """Return of the members of an event those that are wanted: `fields`, and `include` beside them."""
+        if self.fields is None:
+            return shown
+        return {name: shown[name] for name in dict.fromkeys((*self.fields, *sorted(self.include)))}
+
 
 class Refused(Exception):
     """A value cannot be accepted; `wrong` says why."""
@@ -96,11 +103,11 @@ def condition_of(name: Field, values: list[str]) -> Filter:
 
 def words_of(text: str) -> tuple[str, ...]:
     """
-    Return the words of a search.
+    Return the words of a search: as in the text of an event, spaces that only Unicode knows stand inside of words.
 
     :raises Refused: if there are none, too many, or one is too long.
     """
-    words = tuple(dict.fromkeys(text.split()))
+    words = tuple(dict.fromkeys(filter(None, SPACES.split(text))))
     if not words or len(words) > MOST_WORDS or any(len(word) > WORD_CHARACTERS for word in words):
         raise Refused("invalid_text", f"Give 1 to {MOST_WORDS} words of up to {WORD_CHARACTERS} characters.")
     return words

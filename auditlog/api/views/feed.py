@@ -106,8 +106,7 @@ class Feed(AuditView):
 
     def _shown(self, event: AuditLog, wanted: _Wanted) -> dict[str, Any]:
         shown = serializers.shown(redacted(event, self.rights), include=wanted.columns)
-        fields = wanted.asked.fields
-        return shown if fields is None else {name: shown[name] for name in fields}
+        return wanted.asked.chosen(shown)
 
 
 def _wanted(query: QueryDict) -> _Wanted:

@@ -62,7 +62,7 @@ class PageView(AuditView):
 
     def _shown(self, event: AuditLog, asked: Asked) -> dict[str, Any]:
         shown = serializers.shown(redacted(event, self.rights), include=_columns(asked))
-        return shown if asked.fields is None else {name: shown[name] for name in asked.fields}
+        return asked.chosen(shown)
 
     def _count(self, asked: Asked) -> dict[str, Any] | None:
         if asked.count is CountKind.NONE:

@@ -212,6 +212,8 @@ def test_members_are_chosen_and_included(client: APIClient, store: Store) -> Non
     (chosen,) = client.get("/api/audit/v1/events/", {"fields": "event_id,after,session"}).json()["results"]
     assert set(chosen) == {"event_id", "after", "session"}
     assert (chosen["after"], chosen["session"]) == ({"id": 17}, "sha256:a")
+    (event,) = client.post(SEARCH, {"fields": ["model"], "include": ["after"]}).json()["results"]
+    assert event.keys() == {"model", "after"}
     (event,) = client.post(SEARCH, {"include": ["after"]}).json()["results"]
     assert event["after"] == {"id": 17}
     assert "session" not in event

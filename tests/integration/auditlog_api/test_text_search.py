@@ -133,3 +133,14 @@ def test_the_api_finds_events_by_words(client: APIClient, store: Store) -> None:
 
     answer = client.get(EVENTS, {"q": "straße OKONK"}).json()
     assert [event["event_id"] for event in answer["results"]] == [str(event_id)]
+
+
+@pytest.mark.parametrize("name", ["山田\u3000太郎", "Ola\u00a0Nordmann", "a\u2028b"])
+def test_a_name_with_a_space_that_only_unicode_knows_is_found_as_it_is_written(
+    client: APIClient, store: Store, name: str
+) -> None:
+    event_id = store(1, object_repr=name)
+    store(2, object_repr="other")
+
+    answer = client.get(EVENTS, {"q": name}).json()
+    assert [event["event_id"] for event in answer["results"]] == [str(event_id)]
