@@ -296,7 +296,9 @@ OPERATIONS: dict[tuple[str, str], Any] = {
 
 
 # Members of one kind of problem.
-MORE: dict[Code, dict[str, Any]] = {Code.GONE: {"event": {**DEED, "action": "delete"}, "moved_to": None}}
+MORE: dict[Code, dict[str, Any]] = {
+    Code.GONE: {"event": {**DEED, "action": "delete"}, "moved_to": None, "policy_filters": []}
+}
 
 
 def problem(code: Code, status: int) -> dict[str, Any]:

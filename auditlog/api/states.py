@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
@@ -17,6 +17,10 @@ from auditlog.queries.objects import State, Viewer
 from auditlog.queries.provenance import Held, Origin
 
 Hidden = Mapping[str, str]
+POLICY_FILTERS: Final = (
+    "By what the caller's rights leave events out of every answer. `labels`: the object may have changed, or have been"
+    " deleted, by events outside of them."
+)
 
 
 @extend_schema_field({})
@@ -113,9 +117,7 @@ class ObjectSerializer(serializers.Serializer[Any]):
 
     model = serializers.CharField()
     object_pk = serializers.CharField()
-    policy_filters = serializers.ListField(
-        child=serializers.CharField(), help_text="By what the caller's rights leave events out of every answer."
-    )
+    policy_filters = serializers.ListField(child=serializers.CharField(), help_text=POLICY_FILTERS)
 
 
 class StateSerializer(ObjectSerializer):
@@ -201,6 +203,7 @@ GoneSerializer = inline_serializer(
         **ProblemSerializer.fields,
         "event": DeedSerializer(help_text="The event that deleted the object"),
         "moved_to": MovedSerializer(allow_null=True),
+        "policy_filters": serializers.ListField(child=serializers.CharField(), help_text=POLICY_FILTERS),
     },
 )
 

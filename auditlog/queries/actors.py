@@ -16,15 +16,18 @@ from django.utils import timezone
 
 from auditlog.access.rights import Rights
 from auditlog.models import AuditLog
-from auditlog.queries import compiler
+from auditlog.queries import compiler, positions
 from auditlog.queries.compiler import Query
 from auditlog.queries.events import Page
-from auditlog.queries.filters import Both, Either, Field, Filter, Is
+from auditlog.queries.filters import Both, Either, Field, Filter, Is, Not
 from auditlog.queries.stretches import stretches
 from auditlog.topics import SYSTEM_MODEL
+from auditlog.vocabulary import ActorType
 
 # The beginning of a principal's name, before the id of the user.
 USER: Final = "user:"
+# Nobody is known to have acted: whoever was not let in has no actor, or an anonymous one.
+BY_NOBODY: Final = Not(Is(Field.ACTOR_TYPE, tuple(str(kind) for kind in ActorType if kind is not ActorType.ANONYMOUS)))
 RESOLUTION: Final = timedelta(microseconds=1)
 # Groups of day, session, action and category that are told apart.
 MOST_GROUPS: Final = 5_000
@@ -65,21 +68,22 @@ class Activity:
     is_cut: bool = False
 
 
-def acts_of(actor_id: str, rights: Rights) -> Filter:
+def acts_of(actor_id: str, rights: Rights, *, pinned: positions.Position | None) -> Filter:
     """
     Return the filter of what an actor did, and of what was tried under the actor's name.
 
     What was tried by somebody who was not let in has nobody as its actor: its key on the system stream is the name that
-    was given, or that of a principal.
+    was given, or that of a principal. The name is the newest one among what is pinned, so that all pages of a walk
+    have the same filter.
     Index: auditlog_auditlog_actor_time.
     """
     acted = Is(Field.ACTOR, (actor_id,))
-    return tried_as(acted, (f"{USER}{actor_id}", *_newest_name(acted, rights)))
+    return tried_as(acted, (f"{USER}{actor_id}", *_newest_name(Query(acted, pinned=pinned), rights)))
 
 
-def _newest_name(acted: Filter, rights: Rights) -> Sequence[str]:
+def _newest_name(acted: Query, rights: Rights) -> Sequence[str]:
     """Return what the newest event of an actor calls them; nothing where no event has a name."""
-    for part in stretches(Query(acted), start=timezone.now(), descending=True):
+    for part in stretches(acted, start=timezone.now(), descending=True):
         named = compiler.rows(part, rights).filter(actor_repr__isnull=False).order_by("-occurred_at", "-event_id")
         if names := [str(name) for name in named.values_list("actor_repr", flat=True)[:1]]:
             return names
@@ -87,8 +91,8 @@ def _newest_name(acted: Filter, rights: Rights) -> Sequence[str]:
 
 
 def tried_as(acted: Filter, names: tuple[str, ...]) -> Filter:
-    """Return the filter of an actor's acts together with what the system stream has under these names."""
-    return Either((acted, Both((Is(Field.MODEL, (SYSTEM_MODEL,)), Is(Field.OBJECT, names)))))
+    """Return the filter of an actor's acts together with what the system stream has under these names by nobody."""
+    return Either((acted, Both((Is(Field.MODEL, (SYSTEM_MODEL,)), Is(Field.OBJECT, names), BY_NOBODY))))
 
 
 class _Place(Func):

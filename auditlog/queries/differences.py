@@ -52,18 +52,20 @@ class Differences:
     memberships: Mapping[str, LinkChanges]
 
 
-def differences(old: Side, new: Side) -> Differences:
+def differences(old: Side, new: Side, *, is_partial: bool = False) -> Differences:
     """
     Return what differs.
 
     A field that is masked, or not for the caller, changed where an event says so, whatever its values are; any other
-    field changed where its values differ, whatever happened in between.
+    field changed where its values differ, whatever happened in between. `is_partial`: there may be events that the
+    caller does not see.
     """
     before, after = old.held or {}, new.held or {}
+    otherwise = Origin.UNSEEN if is_partial else Origin.UNRECORDED
     changes = {
         field: change
         for field in dict.fromkeys([*before, *after])
-        if (change := _change(before.get(field), after.get(field), old, new))
+        if (change := _change(before.get(field), after.get(field), old, new, otherwise))
     }
     both = old.held is not None and new.held is not None
     return Differences(
@@ -74,7 +76,7 @@ def differences(old: Side, new: Side) -> Differences:
     )
 
 
-def _change(old: Held | None, new: Held | None, at_first: Side, at_last: Side) -> Change | None:
+def _change(old: Held | None, new: Held | None, at_first: Side, at_last: Side, otherwise: Origin) -> Change | None:
     if (old is None and at_first.held is not None) or (new is None and at_last.held is not None):
         return None  # appeared or disappeared: no value became another
     one, other = old.value if old else None, new.value if new else None
@@ -84,7 +86,7 @@ def _change(old: Held | None, new: Held | None, at_first: Side, at_last: Side) -
     changed = is_recent if is_opaque else not same(one, other)
     if not changed:
         return None
-    return Change(one, other, Origin.EVENT if is_recent else Origin.UNRECORDED, deed if is_recent else None)
+    return Change(one, other, Origin.EVENT if is_recent else otherwise, deed if is_recent else None)
 
 
 def _links(old: Mapping[str, Memberships], new: Mapping[str, Memberships]) -> dict[str, LinkChanges]:

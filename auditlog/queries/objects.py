@@ -53,6 +53,11 @@ class Subject:
     object_pk: str
     rights: Rights
 
+    @property
+    def is_partial(self) -> bool:
+        """Tell whether it may have events that the caller does not see: labels are those of an event."""
+        return bool(self.rights.labels)
+
     def rows(self, *, until: datetime | None = None, wanted: Filter | None = None) -> QuerySet[AuditLog]:
         """Return its events that the caller may see, those up to and with an instant where one is given."""
         same = (Is(Field.MODEL, (self.model,)), Is(Field.OBJECT, (self.object_pk,)))
@@ -83,7 +88,8 @@ def state_at(subject: Subject, at: datetime, *, with_links: bool = True) -> Stat
     Return what an object was after the last of its events up to an instant; None where nothing is known of it then.
 
     The last one in the order of commits: clocks decide only which it is. Before the first event, an object is what that
-    event found: the row before the first update that is on record. Index: auditlog_auditlog_object.
+    event found: the row before the first update that is on record. All of that out of the events that the caller may
+    see, which are not all of an object that left the caller's labels. Index: auditlog_auditlog_object.
     """
     last = subject.rows(until=at).filter(OF_ROWS).order_by(*NEWEST_FIRST).only(*STATE).first()
     if last is None:
@@ -94,7 +100,7 @@ def state_at(subject: Subject, at: datetime, *, with_links: bool = True) -> Stat
         return State(_deed(last), last.object_repr, None, links, moved_to=moved_to)
     settings, birth, moved_from = _settings(subject, last)
     hidden = hidden_names(last, subject.rights)
-    values = held(_image(last, last.after, hidden), settings=settings, birth=birth)
+    values = held(_image(last, last.after, hidden), settings=settings, birth=birth, is_partial=subject.is_partial)
     return State(_deed(last), last.object_repr, values, links, moved_from=moved_from, hidden=hidden)
 
 
@@ -103,7 +109,8 @@ def difference(subject: Subject, since: datetime, until: datetime) -> tuple[Stat
     first, last = state_at(subject, since, with_links=False), state_at(subject, until)
     after = last.memberships if last else None
     before = _links(subject, since) if after else None
-    return first, last, differences(_side(first, before), _side(last, after))
+    found = differences(_side(first, before), _side(last, after), is_partial=subject.is_partial)
+    return first, last, found
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +203,7 @@ def _before_the_log(subject: Subject, at: datetime, *, with_links: bool) -> Stat
     if first is None or first.before is None:
         return None
     hidden = hidden_names(first, subject.rights)
-    values = held(_image(first, first.before, hidden), settings={}, birth=None)
+    values = held(_image(first, first.before, hidden), settings={}, birth=None, is_partial=subject.is_partial)
     links = _links(subject, at) if with_links else None
     return State(_deed(first), first.object_repr, values, links, is_before_the_log=True, hidden=hidden)
 

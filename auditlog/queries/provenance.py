@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -21,6 +21,7 @@ class Origin(StrEnum):
     EVENT = "event"  # the event that is named set it
     BEFORE_THE_LOG = "before_the_log"  # the object is older than its log, and no event ever set the field
     UNRECORDED = "unrecorded"  # something else put it over what events set: a migration, a write past the audit
+    UNSEEN = "unseen"  # no event among those that the caller may see: whether another one did is not told
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +90,21 @@ class Held:
     is_opaque: bool = False
 
 
-def held(image: Image, *, settings: Mapping[str, Setting], birth: Birth | None) -> dict[str, Held]:
+def held(
+    image: Image, *, settings: Mapping[str, Setting], birth: Birth | None, is_partial: bool = False
+) -> dict[str, Held]:
     """
     Return the values of an image by field name, each with the event that set it.
 
     `settings` has the last event that set a field, by field name; those before `birth` belong to an object that had
     the same key and is gone. An event is named only where it gave the very value: what a raw write or a migration put
-    over it later was not set by it.
+    over it later was not set by it. `is_partial`: the object may have events that the caller does not see.
     """
-    return {
+    found = {
         field: _held(column, value, settings.get(field), birth, is_opaque=image.is_opaque(column, value))
         for field, column, value in image.items()
     }
+    return {field: _unseen(value) for field, value in found.items()} if is_partial else found
 
 
 def same(one: Any, other: Any) -> bool:
@@ -123,6 +127,10 @@ def same(one: Any, other: Any) -> bool:
 def _held(column: str, value: Any, setting: Setting | None, birth: Birth | None, *, is_opaque: bool) -> Held:
     origin, deed = _origin(column, value, setting, birth, is_opaque=is_opaque)
     return Held(column, value, origin, deed, is_opaque)
+
+
+def _unseen(value: Held) -> Held:
+    return value if value.deed else replace(value, origin=Origin.UNSEEN)
 
 
 def _origin(

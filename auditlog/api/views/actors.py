@@ -21,7 +21,6 @@ from auditlog.api.problems import InvalidFilter
 from auditlog.api.schema import PAGING
 from auditlog.api.views.base import PROBLEMS, TEXT
 from auditlog.api.views.lists import PageView
-from auditlog.queries import positions
 from auditlog.queries.actors import NEEDED, activity, acts_of, beginning, days_between
 from auditlog.queries.compiler import Query
 from auditlog.queries.events import Page
@@ -62,8 +61,9 @@ class ActorActivity(PageView):
         asked = parameters.parse(request.query_params, known=KNOWN, now=now, default_days=None)
         zone = _zone(request)
         asked = _within(asked, _window(request, asked, zone, now))
-        wanted = conjoined(acts_of(actor_id, self.rights), asked.query.filter)
-        query = replace(asked.query, filter=wanted, pinned=None if asked.cursor else positions.now())
+        pinned = self.pinned(request, asked)
+        wanted = conjoined(acts_of(actor_id, self.rights, pinned=pinned), asked.query.filter)
+        query = replace(asked.query, filter=wanted, pinned=pinned)
         answer, page = self.page_and_events(request, replace(asked, query=query))
         summary = self._summary(asked, query, zone, page)
         answer.data |= {"actor_id": actor_id, "timezone": str(zone), "summary": summary}

@@ -35,7 +35,7 @@ class PageView(AuditView):
 
     def page_and_events(self, request: Request, asked: Asked, body: Any = None) -> tuple[Response, Page]:
         """Return the page that is asked for, as `page` does, and the events that it shows as they are stored."""
-        bound_to = cursors.binding(path=request.path, query=request.query_params, body=body, rights=self.rights)
+        bound_to = self._bound_to(request, body)
         query, position = asked.query, None
         if asked.cursor is None:
             query = replace(query, pinned=query.pinned or positions.now())
@@ -59,6 +59,19 @@ class PageView(AuditView):
             }
         )
         return answer, found
+
+    def pinned(self, request: Request, asked: Asked) -> positions.Position | None:
+        """
+        Return what the walk that is asked for is taken from, for a resource whose filter depends on it.
+
+        :raises InvalidCursor: for a cursor that is not good for this caller and these filters.
+        """
+        if asked.cursor is None:
+            return positions.now()
+        return cursors.decode(asked.cursor, bound_to=self._bound_to(request), sort=asked.sort).pinned
+
+    def _bound_to(self, request: Request, body: Any = None) -> str:
+        return cursors.binding(path=request.path, query=request.query_params, body=body, rights=self.rights)
 
     def _shown(self, event: AuditLog, asked: Asked) -> dict[str, Any]:
         shown = serializers.shown(redacted(event, self.rights), include=_columns(asked))

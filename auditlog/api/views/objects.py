@@ -87,6 +87,7 @@ class StateView(AuditView):
                 {
                     "event": states.shown_deed(state.deed),
                     "moved_to": self.moved(request, subject.model, state.moved_to),
+                    "policy_filters": list(self.rights.policy_filters),
                 }
             )
         return state

@@ -25,6 +25,15 @@ DAY = (timezone.now() - timedelta(days=7)).replace(hour=0, minute=0, second=0, m
 DATE = f"{DAY:%Y-%m-%d}"
 
 
+SYSTEM = {"model": "auditlog.system", "changes": None, "session": None}
+NOBODY = {"actor": None, "actor_id": None, "actor_repr": None}
+STORED_UP_TO = """
+INSERT INTO auditlog_consumeroffset ("group", topic, partition, next_offset, updated_at)
+VALUES ('auditlog', 'audit.auditlog.system.events', 0, %s, now())
+ON CONFLICT ("group", topic, partition) DO UPDATE SET next_offset = EXCLUDED.next_offset
+"""
+
+
 def get(client: APIClient, path: str, **query: Any) -> Any:
     answer = client.get(path, query)
     assert answer.status_code == 200, answer.content
@@ -45,11 +54,10 @@ def listed(answer: Any) -> list[str]:
 def test_a_day_shows_what_somebody_did_by_session_with_what_was_refused(client: APIClient, store: Store) -> None:
     first = did(store, 8, remote_addr="192.0.2.7")
     second = did(store, 9, action="access", category="read", remote_addr="192.0.2.8")
-    system = {"model": "auditlog.system", "topic": "audit.auditlog.system.events", "changes": None, "session": None}
+    system = {**SYSTEM, "topic": "audit.auditlog.system.events"}
     exported = did(store, 10, action="audit_log_exported", category="read", object_pk="ada", **system)
-    nobody = {"actor": None, "actor_id": None, "actor_repr": None}
-    failed = did(store, 7, action="login_failed", category="security", object_pk="ada", **system, **nobody)
-    did(store, 11, action="login_failed", category="security", object_pk="bob", **system, **nobody)
+    failed = did(store, 7, action="login_failed", category="security", object_pk="ada", **system, **NOBODY)
+    did(store, 11, action="login_failed", category="security", object_pk="bob", **system, **NOBODY)
     did(store, 12, actor_id="8")
     did(store, 25)
 
@@ -93,6 +101,38 @@ def test_a_day_goes_on_in_pages_that_are_added_up_once(client: APIClient, store:
     second = get(client, first["next"])
     assert (listed(first) + listed(second), first["summary"]["total"]["count"]) == (events[::-1], 3)
     assert (second["summary"], second["next"]) == (None, None)
+
+
+def test_a_walk_goes_on_under_the_name_that_it_began_with(
+    client: APIClient, store: Store, consumer: psycopg.Connection[Any]
+) -> None:
+    # What came after the first page is told by the offsets that were stored.
+    consumer.execute(STORED_UP_TO, [99])
+    at = {"topic": "audit.auditlog.system.events", "partition": 0}
+    did(store, 8, offset=1, **at)
+    tried = [
+        did(store, 9 + number, object_pk="ada", offset=2 + number, **at, **SYSTEM, **NOBODY) for number in range(3)
+    ]
+    first = get(client, ACTIVITY, date=DATE, page_size=2)
+    did(store, 30, offset=100, actor_repr="ada lovelace", **at)
+    consumer.execute(STORED_UP_TO, [101])
+
+    second = get(client, first["next"])
+    assert (listed(first) + listed(second))[:3] == [str(event) for event in tried[::-1]]
+    assert (len(listed(second)), second["next"], first["summary"]["total"]["count"]) == (2, None, 4)
+    assert get(client, ACTIVITY, date=DATE)["summary"]["total"]["count"] == 1
+    assert listed(get(client, second["previous"])) == listed(first)
+
+
+def test_what_another_did_under_a_name_is_not_what_was_tried_under_it(client: APIClient, store: Store) -> None:
+    own = did(store, 8)
+    other = {"id": "8", "repr": "ada", "type": "user", "on_behalf_of": None}
+    command = {"id": None, "repr": "audit_export --as ada", "type": "command", "on_behalf_of": None}
+    anonymous = {"id": None, "repr": None, "type": "anonymous", "on_behalf_of": None}
+    did(store, 9, object_pk="ada", actor=Jsonb(other), actor_id="8", **SYSTEM)
+    did(store, 10, object_pk="user:7", actor=Jsonb(command), actor_id=None, **SYSTEM)
+    tried = did(store, 11, object_pk="ada", actor=Jsonb(anonymous), actor_id=None, actor_repr=None, **SYSTEM)
+    assert listed(get(client, ACTIVITY, date=DATE)) == [str(tried), str(own)]
 
 
 def test_today_is_shown_where_no_day_is_asked_for(client: APIClient, store: Store) -> None:

@@ -56,6 +56,8 @@ def test_what_a_caller_may_not_see_differs_whatever_its_values_are() -> None:
 def test_nobody_is_named_for_a_difference_that_no_event_made() -> None:
     after = Side({**(BEFORE.held or {}), "price": value("1.00")}, {})
     assert in_short(differences(BEFORE, after)) == {"price": (None, "1.00", None)}
+    origins = [differences(BEFORE, after, is_partial=partial).changes["price"].origin for partial in (False, True)]
+    assert origins == [Origin.UNRECORDED, Origin.UNSEEN]
 
 
 def test_a_created_object_had_nothing_and_a_deleted_one_has_nothing_left() -> None:

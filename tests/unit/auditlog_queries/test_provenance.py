@@ -50,6 +50,17 @@ def test_nobody_is_blamed_for_what_was_written_past_the_audit() -> None:
     assert origins({"title": "raw"}, {"title": Setting(deed(1, "create"), "Emma")}, birth) == {"title": NOBODY}
 
 
+def test_nobody_is_blamed_where_events_may_be_missing() -> None:
+    settings = {"title": Setting(deed(1), "Emma"), "quantity": Setting(deed(2), 2)}
+    image = Image({"title": "Persuasion", "quantity": 2, "price": None})
+    found = held(image, settings=settings, birth=None, is_partial=True)
+    assert {name: in_short(value) for name, value in found.items()} == {
+        "title": (Origin.UNSEEN, None),
+        "quantity": (Origin.EVENT, 2),
+        "price": (Origin.UNSEEN, None),
+    }
+
+
 def test_a_column_that_came_later_was_not_set_by_the_event_that_created_the_row() -> None:
     birth = Birth(deed(1, "create"), frozenset({"title"}))
     assert origins({"title": None, "shelf": None, "place": "A"}, {}, birth) == {

@@ -87,7 +87,7 @@ def test_what_is_not_added_up_is_said() -> None:
 
 def test_what_was_tried_under_a_name_is_looked_for_on_the_system_stream_alone() -> None:
     acted = Is(Field.ACTOR, ("7",))
-    tried = Both((Is(Field.MODEL, ("auditlog.system",)), Is(Field.OBJECT, ("ada",))))
+    tried = Both((Is(Field.MODEL, ("auditlog.system",)), Is(Field.OBJECT, ("ada",)), actors.BY_NOBODY))
     assert actors.tried_as(acted, ("ada",)) == Either((acted, tried))
 
 
