@@ -15,13 +15,15 @@ from django.http import QueryDict
 from auditlog.access.rights import Rights
 from auditlog.api import sealing
 from auditlog.api.problems import InvalidCursor
-from auditlog.queries import positions
+from auditlog.queries import events, positions
 from auditlog.queries.events import Position
 from auditlog.queries.sorting import TIMES, Sort
 
 SALT = "auditlog.api.cursors"
 # What a caller may change while walking through pages.
 FREE = frozenset({"cursor", "page_size", "fields", "include", "count"})
+# A cursor holds no longer key in UTF-8, but leaves it to the event: all of it has to fit into an address.
+KEY_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +45,17 @@ def binding(*, path: str, query: QueryDict, body: Any, rights: Rights) -> str:
 
 
 def encode(place: Place, *, bound_to: str) -> str:
-    """Return a cursor; it carries the window and the snapshot, so that neither moves from page to page."""
+    """
+    Return a cursor; it carries the window and the snapshot, so that neither moves from page to page.
+
+    Instead of a long key it holds none: `decode` reads it from the event.
+    """
     position = place.position
     key = position.key.isoformat() if isinstance(position.key, datetime) else position.key
     window = [at.isoformat() if at else None for at in (place.since, place.until)]
     content = [
         bound_to,
-        key,
+        key if len(key.encode()) <= KEY_BYTES else None,
         str(position.event_id),
         position.backwards,
         *window,
@@ -58,21 +64,24 @@ def encode(place: Place, *, bound_to: str) -> str:
     return sealing.seal(content, salt=SALT)
 
 
-def decode(cursor: str, *, bound_to: str, sort: Sort) -> Place:
+def decode(cursor: str, *, bound_to: str, sort: Sort, rights: Rights) -> Place:
     """
-    Return the place that a cursor stands for.
+    Return the place that a cursor stands for; one statement where the key was too long for it.
 
-    :raises InvalidCursor: if it is forged, garbled, too old, another caller's, or made for other filters.
+    :raises InvalidCursor: if it is forged, garbled, too old, another caller's, or made for other filters; or if the
+        event that has the key is gone.
     """
     try:
         content = sealing.unseal(cursor, salt=SALT, max_age=settings.AUDITLOG_CURSOR_SECONDS)
         owner, key, event_id, backwards, since, until, pinned = content
-        position = Position(datetime.fromisoformat(key) if sort.name in TIMES else key, uuid.UUID(event_id), backwards)
+        key, event_id = datetime.fromisoformat(key) if sort.name in TIMES else key, uuid.UUID(event_id)
         lower, upper = (datetime.fromisoformat(at) if at else None for at in (since, until))
-        place = Place(position, lower, upper, pinned and positions.Position.from_text(pinned))
+        snapshot = pinned and positions.Position.from_text(pinned)
     # Sealed nowhere else, or by another version of this service.
     except (ValueError, TypeError, AttributeError) as exc:
         raise InvalidCursor from exc
     if owner != bound_to:
         raise InvalidCursor
-    return place
+    if key is None and (key := events.key(event_id, rights, sort=sort)) is None:
+        raise InvalidCursor
+    return Place(Position(key, event_id, backwards), lower, upper, snapshot)

@@ -27,7 +27,7 @@ from auditlog.api.asked import (
     window_of,
     words_of,
 )
-from auditlog.api.problems import InvalidFilter
+from auditlog.api.problems import InvalidCursor, InvalidFilter
 from auditlog.api.serializers import DETAIL_FIELDS, INCLUDED_FIELDS
 from auditlog.queries.compiler import Query
 from auditlog.queries.counts import CountKind
@@ -68,6 +68,7 @@ def parse(
     Times carry an offset (a naive one is refused: nobody knows what it means); `to` is exclusive. `sort` is the order
     where none is asked for; `members` are what `fields` may name.
 
+    :raises InvalidCursor: for a cursor that none could be.
     :raises InvalidFilter: naming every parameter that is wrong.
     """
     errors = _shape_errors(query, known)
@@ -109,15 +110,18 @@ def instants(query: QueryDict, *names: str) -> dict[str, datetime | None]:
 def _shape_errors(query: QueryDict, known: frozenset[str]) -> Errors:
     errors: Errors = {}
     for name, values in query.lists():
-        limit = CURSOR_CHARACTERS if name in CURSORS else VALUE_CHARACTERS
+        is_malformed, length = any(not value or "\x00" in value for value in values), sum(map(len, values))
         if name not in known:
             errors[name[:100]] = ("unknown_filter", f"Known here: {', '.join(sorted(known)) or 'none'}.")
         elif len(values) > 1 and name.removeprefix(NEGATION) not in REPEATABLE:
             errors[name] = ("repeated_filter", "This filter is given more than once.")
-        elif any(not value or "\x00" in value for value in values):
+        elif name in CURSORS:
+            if is_malformed or length > CURSOR_CHARACTERS:
+                raise InvalidCursor
+        elif is_malformed:
             errors[name] = ("invalid_value", "The value is empty or holds a NUL character.")
-        elif sum(map(len, values)) > limit:
-            errors[name] = ("too_long", f"The value is longer than {limit} characters.")
+        elif length > VALUE_CHARACTERS:
+            errors[name] = ("too_long", f"The value is longer than {VALUE_CHARACTERS} characters.")
     if {"old", "new"} & query.keys() and "changed_field" not in query:
         name = "old" if "old" in query else "new"
         errors.setdefault(name, ("invalid_filter", "Say with `changed_field` whose value this is."))

@@ -26,7 +26,9 @@ class Unsealable(ValueError):
 
 def seal(content: Any, *, salt: str) -> str:
     """Return content of JSON as an ASCII text that fits in an address."""
-    packed = zlib.compress(json.dumps(content, separators=(",", ":")).encode())
+    # Halves of letters are no UTF-8, and `json.loads` takes them all the same.
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass")
+    packed = zlib.compress(text)
     padded = packed.ljust(-(-len(packed) // STEP_BYTES) * STEP_BYTES, b"\0")
     return _keys(salt).encrypt(padded).decode().rstrip("=")
 

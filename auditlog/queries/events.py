@@ -15,7 +15,7 @@ from auditlog.models import AuditLog
 from auditlog.partitions import EVENT_ID_SLACK, lowest_id
 from auditlog.queries import compiler
 from auditlog.queries.compiler import Query
-from auditlog.queries.sorting import TIME, Key, Sort
+from auditlog.queries.sorting import COLUMNS, TIME, Key, Sort
 from auditlog.queries.stretches import stretches
 
 # The list of events leaves out what only the single event shows: the whole row twice can be large.
@@ -80,6 +80,12 @@ def page(
 def one(event_id: uuid.UUID, rights: Rights) -> AuditLog | None:
     """Return an event with everything that is stored of it; None where it is absent, or not for this caller."""
     return compiler.rows(Query(), rights).filter(event_id=event_id).first()
+
+
+def key(event_id: uuid.UUID, rights: Rights, *, sort: Sort) -> Key | None:
+    """Return the key of an event in an order, by its primary key; None where it is absent, or not for this caller."""
+    event = compiler.rows(Query(), rights).filter(event_id=event_id).only(COLUMNS[sort.name]).first()
+    return None if event is None else sort.key(event)
 
 
 def has_model(model: str, rights: Rights) -> bool:

@@ -40,7 +40,7 @@ class PageView(AuditView):
         if asked.cursor is None:
             query = replace(query, pinned=query.pinned or positions.now())
         else:
-            place = cursors.decode(asked.cursor, bound_to=bound_to, sort=asked.sort)
+            place = cursors.decode(asked.cursor, bound_to=bound_to, sort=asked.sort, rights=self.rights)
             position = place.position
             query = replace(query, since=place.since, until=place.until, pinned=place.pinned)
         include = _columns(asked) | self.needed

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import random
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
@@ -32,6 +36,13 @@ OFFSET = b"""
 INSERT INTO auditlog_consumeroffset ("group", topic, partition, next_offset, updated_at)
 VALUES ('auditlog', %s, 0, %s, now())
 ON CONFLICT ("group", topic, partition) DO UPDATE SET next_offset = excluded.next_offset
+"""
+# 100 topics of 6 partitions, stored up to some millions each.
+MANY_OFFSETS = b"""
+INSERT INTO auditlog_consumeroffset ("group", topic, partition, next_offset, updated_at)
+SELECT 'auditlog', format('audit.app%s.model%s.events', topic % 9, topic), partition,
+    1000 + hashint8(topic * 6 + partition)::bigint & 4194303, now()
+FROM generate_series(0, 99) AS topic, generate_series(0, 5) AS partition
 """
 ALL = Rights(principal="user:1", scopes=frozenset({Scope.READ}))
 # Of columns that may be null.
@@ -89,6 +100,65 @@ def test_the_pages_of_a_walk_are_what_was_stored_at_its_first(
     second = client.get(first["next"]).json()
     assert pages(client, second["previous"], "previous") == [before[:2]]
     assert len(client.get(EVENTS).json()["results"]) == 7
+
+
+@pytest.mark.parametrize("column", ["reason", "object_repr"])
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_a_walk_by_long_texts_follows_links_that_the_service_takes(
+    client: APIClient, store: Store, consumer: psycopg.Connection[Any], column: str, sign: str
+) -> None:
+    consumer.execute(MANY_OFFSETS)
+    texts = [_long_text(seed) for seed in range(4)]
+    stored = [
+        (text, store(number, topic=f"audit.app{number}.model{number}.events", **{column: text}))
+        for number, text in enumerate([*texts, *texts, "short"])
+    ]
+    ordered = [str(event_id) for _text, event_id in sorted(stored, reverse=sign == "-")]
+    expected = [ordered[start : start + 2] for start in range(0, 9, 2)]
+
+    url: str | None = f"{EVENTS}?sort={sign}{column}&page_size=2"
+    assert pages(client, url, "next") == expected
+    while url:
+        last, url = url, client.get(url).json()["next"]
+    assert pages(client, client.get(last).json()["previous"], "previous") == expected[-2::-1]
+
+
+def test_a_long_key_costs_one_statement_and_a_short_one_none(client: APIClient, store: Store) -> None:
+    for number in range(2):
+        store(number, reason=_long_text(number), object_repr="x" * 64)
+
+    def statements(sort: str) -> int:
+        following = client.get(f"{EVENTS}?sort={sort}&page_size=1").json()["next"]
+        with CaptureQueriesContext(connections["audit"]) as captured:
+            assert client.get(following).status_code == 200
+        return sum('FROM "auditlog_auditlog"' in statement["sql"] for statement in captured)
+
+    assert (statements("reason"), statements("object_repr")) == (2, 1)
+
+
+def test_a_long_key_goes_with_its_event(
+    client: APIClient, store: Store, owner_connection: psycopg.Connection[Any]
+) -> None:
+    for number in range(2):
+        store(number, reason=_long_text(number))
+    page = client.get(f"{EVENTS}?sort=reason&page_size=1").json()
+    owner_connection.execute("DELETE FROM auditlog_auditlog WHERE event_id = %s", [page["results"][0]["event_id"]])
+
+    answer = client.get(page["next"])
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_cursor")
+
+
+def test_a_long_key_is_read_with_the_rights_of_the_caller(store: Store) -> None:
+    event_id, sort = store(reason=_long_text(0)), Sort("reason")
+
+    assert events.key(event_id, ALL, sort=sort) == _long_text(0)
+    assert events.key(event_id, replace(ALL, models=frozenset({"doctors.patient"})), sort=sort) is None
+
+
+def _long_text(seed: int) -> str:
+    """Return 1,000 letters that take three bytes each and do not compress."""
+    letters = random.Random(seed)
+    return "".join(chr(letters.randrange(0x4E00, 0x9FFF)) for _ in range(1_000))
 
 
 def test_a_walk_keeps_its_default_window(client: APIClient, store: Store) -> None:

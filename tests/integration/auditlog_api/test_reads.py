@@ -126,6 +126,18 @@ def test_a_cursor_of_another_caller_is_a_security_event(
     assert (audit["category"], audit["data"]["code"]) == ("security", "invalid_cursor")
 
 
+@pytest.mark.parametrize("cursor", ["", "x" * 4_097], ids=["empty", "too long"])
+@pytest.mark.parametrize(("path", "name"), [(EVENTS, "cursor"), (f"{BASE}feed/", "after")])
+def test_what_no_cursor_could_be_is_a_security_event(
+    client: APIClient, events: Events, path: str, name: str, cursor: str
+) -> None:
+    events()
+    answer = client.get(path, {name: cursor})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_cursor")
+    (audit,) = told(events)
+    assert (audit["category"], audit["data"]["code"]) == ("security", "invalid_cursor")
+
+
 @pytest.mark.parametrize("path", [EVENTS, TIMELINE, f"{BASE}access-log/", f"{EVENTS}{{event}}/", f"{BASE}nope/"])
 def test_nothing_is_answered_that_cannot_be_recorded(
     client: APIClient, store: Store, unrecordable: None, path: str

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from auditlog.api import asked, parameters
 from auditlog.api.asked import Asked, Window
-from auditlog.api.problems import InvalidFilter
+from auditlog.api.problems import InvalidCursor, InvalidFilter
 from auditlog.queries.compiler import Query
 from auditlog.queries.counts import CountKind
 from auditlog.queries.filters import UNSET, Both, Changed, Field, Filter, Is, Not, StartsWith, Text, Within
@@ -121,6 +121,15 @@ def test_what_cannot_be_is_refused_by_its_name(query: str, name: str) -> None:
     assert list(raised.value.detail) == [name]
 
 
+@pytest.mark.parametrize("value", ["", "%00", "a%00b", "x" * 4_097])
+@pytest.mark.parametrize(("name", "known"), [("cursor", parameters.LIST), ("after", parameters.FEED)])
+def test_what_no_cursor_could_be_is_no_wrong_filter(value: str, name: str, known: frozenset[str]) -> None:
+    with pytest.raises(InvalidCursor):
+        parameters.parse(QueryDict(f"{name}={value}&colour=red"), known=known, now=NOW, default_days=None)
+    with pytest.raises(InvalidFilter):
+        parameters.parse(QueryDict(f"{name}={value}"), known=parameters.FILTERS, now=NOW, default_days=None)
+
+
 @pytest.mark.parametrize("query", ["from=2026-11-25T12:00:00Z", "from=2027-01-01T00:00:00Z"])
 def test_a_window_in_the_future_is_refused_rather_than_empty(query: str) -> None:
     with pytest.raises(InvalidFilter) as raised:
@@ -145,6 +154,9 @@ def test_nothing_else_than_a_named_refusal_comes_of_any_query(given_values: dict
     query.update(given_values)
     try:
         understood = parameters.parse(query, known=parameters.LIST, now=NOW, default_days=30).query
+    except InvalidCursor:
+        assert not given_values["cursor"] or "\x00" in given_values["cursor"]
+        return
     except InvalidFilter as exc:
         refused = exc
     else:
