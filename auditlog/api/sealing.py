@@ -39,11 +39,16 @@ def unseal(text: str, *, salt: str, max_age: int) -> Any:
 
     :raises Unsealable: if nothing was.
     """
+    token = text + "=" * (-len(text) % 4)
     try:
-        padded = _keys(salt).decrypt(text + "=" * (-len(text) % 4), ttl=max_age)
+        padded = _keys(salt).decrypt(token, ttl=max_age)
+        # Decoding drops what is no letter of base64, and the bits of the last one that are none of a byte.
+        is_as_sealed = base64.urlsafe_b64encode(base64.urlsafe_b64decode(token)).decode().rstrip("=") == text
     # A letter outside of ASCII is no text of ours either.
     except (InvalidToken, ValueError) as exc:
         raise Unsealable from exc
+    if not is_as_sealed:
+        raise Unsealable
     return json.loads(zlib.decompressobj().decompress(padded))
 
 

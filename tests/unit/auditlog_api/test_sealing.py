@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import random
+import string
 import time
 import zlib
 from typing import Any
@@ -60,6 +62,17 @@ def test_a_seal_is_for_one_purpose_and_for_some_time(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(time, "time", lambda: now + HOUR + 2)
     with pytest.raises(Unsealable):
         unseal(sealed, salt="test", max_age=HOUR)
+
+
+# One to three steps of bytes: the last letter has six bits that count, four, two.
+@pytest.mark.parametrize("size", [0, 100, 300])
+def test_a_sealed_text_cannot_be_written_otherwise(size: int) -> None:
+    sealed = seal(random.Random(1).randbytes(size).hex(), salt="test")
+    assert unseal(sealed, salt="test", max_age=HOUR) is not None
+    others = [sealed[:-1] + letter for letter in string.ascii_letters + string.digits + "-_" if letter != sealed[-1]]
+    for other in [*others, sealed + "=", sealed + "%", f"{sealed[:8]}!!!!{sealed[8:]}"]:
+        with pytest.raises(Unsealable):
+            unseal(other, salt="test", max_age=HOUR)
 
 
 def test_a_seal_outlives_a_change_of_the_secret_key_that_keeps_the_old_one(settings: Any) -> None:
