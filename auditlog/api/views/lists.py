@@ -68,7 +68,8 @@ class PageView(AuditView):
         """
         if asked.cursor is None:
             return positions.now()
-        return cursors.decode(asked.cursor, bound_to=self._bound_to(request), sort=asked.sort).pinned
+        bound_to = self._bound_to(request)
+        return cursors.decode(asked.cursor, bound_to=bound_to, sort=asked.sort, rights=self.rights).pinned
 
     def _bound_to(self, request: Request, body: Any = None) -> str:
         return cursors.binding(path=request.path, query=request.query_params, body=body, rights=self.rights)
