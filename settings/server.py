@@ -24,7 +24,7 @@ bind = settings.API_BIND
 workers = settings.API_WORKERS
 worker_class = "gthread"
 threads = settings.API_THREADS
-# A cursor has up to 4,096 characters, and stands beside filters.
+# A cursor has up to 6,000 characters, and stands beside filters.
 limit_request_line = 8_190
 graceful_timeout = settings.API_GRACEFUL_SECONDS
 # Longer than proxies keep a connection that nobody uses (most of them 60 seconds): this side must not be the one that

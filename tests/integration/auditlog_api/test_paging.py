@@ -37,12 +37,12 @@ INSERT INTO auditlog_consumeroffset ("group", topic, partition, next_offset, upd
 VALUES ('auditlog', %s, 0, %s, now())
 ON CONFLICT ("group", topic, partition) DO UPDATE SET next_offset = excluded.next_offset
 """
-# 100 topics of 6 partitions, stored up to some millions each.
+# 150 topics of 6 partitions, stored up to some millions each.
 MANY_OFFSETS = b"""
 INSERT INTO auditlog_consumeroffset ("group", topic, partition, next_offset, updated_at)
 SELECT 'auditlog', format('audit.app%s.model%s.events', topic % 9, topic), partition,
     1000 + hashint8(topic * 6 + partition)::bigint & 4194303, now()
-FROM generate_series(0, 99) AS topic, generate_series(0, 5) AS partition
+FROM generate_series(0, 149) AS topic, generate_series(0, 5) AS partition
 """
 ALL = Rights(principal="user:1", scopes=frozenset({Scope.READ}))
 # Of columns that may be null.

@@ -121,7 +121,7 @@ def test_what_cannot_be_is_refused_by_its_name(query: str, name: str) -> None:
     assert list(raised.value.detail) == [name]
 
 
-@pytest.mark.parametrize("value", ["", "%00", "a%00b", "x" * 4_097])
+@pytest.mark.parametrize("value", ["", "%00", "a%00b", "x" * 6_001])
 @pytest.mark.parametrize(("name", "known"), [("cursor", parameters.LIST), ("after", parameters.FEED)])
 def test_what_no_cursor_could_be_is_no_wrong_filter(value: str, name: str, known: frozenset[str]) -> None:
     with pytest.raises(InvalidCursor):
