@@ -50,7 +50,8 @@ class AccessLog(PageView):
         """Return the right to see all calls, or the own ones: grants speak of models and labels, which calls lack."""
         rights = rights_of(request)
         sees = Scope.READ if Scope.ADMIN in rights.scopes else Scope.READ_OWN
-        return replace(rights, scopes=frozenset({sees}), models=None, labels={})
+        scopes = frozenset({sees}) | (rights.scopes & {Scope.READ_SENSITIVE})
+        return replace(rights, scopes=scopes, models=None, labels={})
 
     @extend_schema(operation_id="audit_access_log", parameters=[*FILTERS, *PAGING, COUNT], responses=PAGE)
     def get(self, request: Request) -> Response:

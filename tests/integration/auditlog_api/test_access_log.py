@@ -71,6 +71,19 @@ def test_an_administrator_sees_every_call_and_nothing_else(user_of: UserOf, call
     assert admin.get("/api/audit/v1/events/").status_code == 403
 
 
+def test_whom_somebody_asked_for_is_shown_to_who_may_see_whom_events_are_about(user_of: UserOf, store: Store) -> None:
+    asked = {"asked": {"filter": {"field": "subject", "in": ["doctors.patient:42"]}}, "rows": 1, "status": 200}
+    classes = '{"confidential": ["asked", "rows"]}'
+    store(model="auditlog.system", object_pk="user:1", action="audit_log_read", data=Jsonb(asked), classes=classes)
+
+    def seen(pk: int, *codenames: str) -> Any:
+        return as_user(user_of, pk, *codenames).get(LOG, {"fields": "data"}).json()["results"][0]["data"]
+
+    assert seen(7000, "admin", "read_sensitive") == asked
+    hidden = {"$redacted": "confidential"}
+    assert seen(7001, "admin") == {"asked": hidden, "rows": hidden, "status": 200}
+
+
 def test_others_see_their_own_calls(user_of: UserOf, calls: dict[str, uuid.UUID]) -> None:
     auditor = as_user(user_of, 7002, "view_auditlog")
     assert listed(auditor, calls) == ["refused", "other"]
