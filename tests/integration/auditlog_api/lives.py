@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 from psycopg.types.json import Jsonb
+from rest_framework.test import APIClient
 
-from tests.integration.auditlog_api.conftest import Store
+from tests.integration.auditlog_api.conftest import NEWEST, Store
 
 Image = dict[str, Any]
+ADA: dict[str, Any] = {"id": 17, "email": "a@x", "phone": None}
 DOCTOR = "/api/audit/v1/objects/doctors.doctor/17/"
 
 
@@ -55,3 +58,28 @@ def access(store: Store, minutes: int, **values: Any) -> uuid.UUID:
     """Store that somebody looked."""
     topic = "audit.doctors.doctor.events"
     return store(minutes, **{"action": "access", "category": "read", "changes": None, "topic": topic, **values})
+
+
+def at(minutes: int) -> str:
+    """Return the instant of what happened so many minutes before the newest event."""
+    return (NEWEST - timedelta(minutes=minutes)).isoformat()
+
+
+def as_of(client: APIClient, minutes: int, path: str = DOCTOR) -> Any:
+    """Return the answer to what an object was."""
+    answer = client.get(f"{path}as-of/", {"at": at(minutes)})
+    assert answer.status_code == 200, answer.content
+    return answer.json()
+
+
+def values(answer: Any) -> dict[str, Any]:
+    """Return the values of an answer by field."""
+    return {name: field["value"] for name, field in answer["fields"].items()}
+
+
+def setters(answer: Any) -> dict[str, str | None]:
+    """Return the id of the event that set each field, or why there is none."""
+    return {
+        name: field["set_by"]["event_id"] if field["set_by"] else field["origin"]
+        for name, field in answer["fields"].items()
+    }

@@ -123,6 +123,15 @@ def test_the_holder_of_a_token_is_the_actor_of_their_reads(issuer: Issuer, store
     assert read["actor"] == {"id": f"{ISSUER}#u-17", "repr": "m.okonkwo", "type": "user", "on_behalf_of": None}
 
 
+def test_no_two_holders_have_one_name_in_what_is_told_of_their_reads(issuer: Issuer, events: Events) -> None:
+    events()
+    for end in "ab":
+        assert ask(issuer.token(sub="x" * 254 + end)).status_code == 200
+    told = [event["audit"] for event in events() if event["audit"]["model"] == "auditlog.system"]
+    principals = [f"oidc:{ISSUER}#{'x' * 254}{end}" for end in "ab"]
+    assert [audit["data"]["principal"] for audit in told] == principals
+
+
 def refused_tokens(issuer: Issuer) -> dict[str, str]:
     """Return tokens that are to be refused, by what is wrong with them."""
     now = int(time.time())

@@ -10,8 +10,7 @@ from rest_framework.test import APIClient
 
 from auditlog.api.views import objects
 from tests.integration.auditlog_api.conftest import Store
-from tests.integration.auditlog_api.lives import DOCTOR, access, row
-from tests.integration.auditlog_api.test_states import at
+from tests.integration.auditlog_api.lives import DOCTOR, access, at, row
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "audit"])
 
