@@ -18,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from environ.fileaware_mapping import FileAwareMapping
 
 T = TypeVar("T")
+N = TypeVar("N", int, float)
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off", ""})
@@ -52,23 +53,13 @@ class Environment:
     def integer(self, name: str, *, default: int, minimum: int = 0, maximum: int = 2**31 - 1) -> int:
         """Return a whole number between `minimum` and `maximum`, both included."""
 
-        def parse(raw: str) -> int:
-            value = int(raw)
-            if not minimum <= value <= maximum:
-                raise ValueError
-            return value
-
+        parse = _between(int, minimum, maximum)
         return self._parsed(name, default, parse, f"must be a whole number from {minimum} to {maximum}")
 
     def number(self, name: str, *, default: float, minimum: float, maximum: float) -> float:
         """Return a number, whole or not, between `minimum` and `maximum`, both included."""
 
-        def parse(raw: str) -> float:
-            value = float(raw)
-            if not minimum <= value <= maximum:
-                raise ValueError
-            return value
-
+        parse = _between(float, minimum, maximum)
         return self._parsed(name, default, parse, f"must be a number from {minimum:g} to {maximum:g}")
 
     def boolean(self, name: str, *, default: bool) -> bool:
@@ -175,6 +166,16 @@ def _origins(raw: str) -> list[str]:
     if not all(re.fullmatch(r"https?://[^\s/,]+", word) for word in words):
         raise ValueError
     return words
+
+
+def _between(read: Callable[[str], N], minimum: N, maximum: N) -> Callable[[str], N]:
+    def parse(raw: str) -> N:
+        value = read(raw)
+        if not minimum <= value <= maximum:
+            raise ValueError
+        return value
+
+    return parse
 
 
 env = Environment()

@@ -162,9 +162,6 @@ def refused_tokens(issuer: Issuer) -> dict[str, str]:
         "from the future": issuer.token(iat=now + 60),
         "no subject": issuer.token(sub=None),
         "an empty subject": issuer.token(sub=""),
-        "NUL in the subject": issuer.token(sub="u\x0017"),
-        "half a letter as subject": issuer.token(sub="\ud800"),
-        "NUL in a scope": issuer.token(scope="audit.read \x00"),
         "another key of the same name": issuer.token(key=OTHER_RSA),
         "its own key in the header": issuer.token(
             kid="two", key=OTHER_RSA, header={"jwk": {"kty": "RSA"}, "jku": f"{issuer.url}?evil"}
@@ -198,6 +195,11 @@ def test_a_token_that_is_not_good_is_401_whatever_is_wrong_with_it(issuer: Issue
         assert answer["WWW-Authenticate"] == "Api-Key, Bearer"
     # However many names of keys were made up.
     assert issuer.asked <= 2
+
+
+@pytest.mark.parametrize("claim", [{"sub": "u\x0017"}, {"sub": "\ud800"}, {"scope": "audit.read \x00"}])
+def test_a_token_that_says_what_no_database_could_hold_is_401(issuer: Issuer, claim: dict[str, str]) -> None:
+    assert ask(issuer.token(**{"scope": "audit.read.own", **claim})).status_code == 401
 
 
 def test_a_little_difference_of_clocks_is_forgiven(issuer: Issuer) -> None:
